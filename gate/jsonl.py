@@ -1,0 +1,64 @@
+"""JSON and JSON Lines files: strict reading with file:line in every error, writing that is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gate.errors import CaseError
+
+
+def read(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number from 1, value) of a JSON Lines file; empty lines are passed over.
+
+    Raises CaseError with file:line for anything that is not strict JSON: NaN, a repeated key, bad UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CaseError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, loads(line, where=f"{path}:{number}")
+
+
+def loads(text: str, *, where: str) -> Any:
+    """Parse strict JSON. Raises CaseError that begins with `where`."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated)
+    except json.JSONDecodeError as error:
+        raise CaseError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise CaseError(f"{where}: not JSON: {error or 'nested too deeply'}") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut. Raises OSError."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+    return value

@@ -1,0 +1,204 @@
+"""The values that flow through a run. Frozen, without I/O; this module imports nothing of gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+"""A JSON object as json.loads gives it. Tool calls are Json: {"name": str, "arguments": object or raw str}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is graded, and where it lies."""
+
+    kind: str
+    """adapter | mlx | gguf | url | scripted"""
+    name: str
+    """A short name for folders and tables."""
+    path: Path | None = None
+    """The folder or file; None for a URL."""
+    base: Path | None = None
+    """The model under an adapter."""
+    url: str = ""
+    served_name: str = ""
+    """The model's name in requests to a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How to ask a model that is being served. Plain values: it travels to the xdist workers."""
+
+    url: str
+    """The OpenAI-compatible root, ending in /v1."""
+    model: str
+    """The model's name in requests."""
+    runtime: str
+    """mlx_lm | llama.cpp | scripted | unknown"""
+    sampling: Json
+    """Every sampling parameter, sent in every request and written in the report."""
+    told: Json
+    """What the server says of itself: versions, build, template. Goes into the report."""
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of a case file, checked."""
+
+    id: str
+    messages: list[Json]
+    tools: list[Json]
+    """OpenAI tools, resolved; empty when none are offered."""
+    expect: Json
+    """As written in the file: plain JSON."""
+    split: str
+    """dev | held-out"""
+    tags: tuple[str, ...]
+    source: str
+    max_tokens: int
+    calls: Any
+    """Equal to a reply's calls when they are what `expect.calls` asks for (gate.expect.ExpectedCalls)."""
+    answer: Any
+    """Equal to a reply's content when it is what `expect.answer` asks for (gate.expect.ExpectedAnswer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back from any server, in one shape."""
+
+    content: str
+    """The text for the user; empty when there was none."""
+    reasoning: str
+    calls: list[Json]
+    """Tool calls as served; arguments are an object, or the raw string where they did not parse."""
+    leaks: list[Json]
+    """Tool calls that arrived as text in `content` (gate.native.find)."""
+    finish: str
+    """The server's finish reason; empty when it gave none."""
+    fault: str
+    """A failure of the model in words (empty, cut at max_tokens, a call the server could not parse), or empty."""
+    usage: Json
+    seconds: float
+    status: int
+    """HTTP status; 0 when the server closed the connection without an answer."""
+    margin: float | None
+    """Smallest gap in nats between the two best tokens over the answer; None where the server gives none."""
+    raw: str
+    """The body as received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What one marked test asks and demands."""
+
+    test: str
+    """Node id of the test function."""
+    cases: str
+    """The case file, as the marker names it."""
+    digest: str
+    """sha256 over the cases with their tools resolved."""
+    ids: tuple[str, ...]
+    """Every case of the file, in its order: each must have exactly one Result."""
+    floor: float
+    """Lowest accepted rate of hits, 0..1."""
+    drop: int | None = None
+    """Accepted regressions against the champion; used once there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case, asked and scored."""
+
+    test: str
+    case: str
+    split: str
+    hit: bool
+    parsed: bool
+    """Would it be a hit if the calls written as text counted as calls?"""
+    why: tuple[str, ...]
+    """The reasons of a miss; empty for a hit."""
+    asked: str
+    """The last user message, shortened."""
+    expect: Json
+    replies: tuple[Reply, ...]
+    stage: str = ""
+    """Where the fault of a miss lies; empty until blame has looked."""
+
+    @property
+    def leaked(self) -> bool:
+        return any(reply.leaks for reply in self.replies)
+
+    @property
+    def seconds(self) -> float:
+        return sum(reply.seconds for reply in self.replies)
+
+    @property
+    def margin(self) -> float | None:
+        return min((r.margin for r in self.replies if r.margin is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Something that could not be scored."""
+
+    where: str
+    """Node id, or what broke."""
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one run asked, got and was made with. `decide` needs nothing else."""
+
+    version: int
+    checkpoint: Json
+    made: Json
+    """Versions, settings, digests, command, times."""
+    contracts: tuple[Contract, ...]
+    results: tuple[Result, ...]
+    breaks: tuple[Break, ...]
+    skips: tuple[Break, ...]
+    """Skipped, expected to fail, deselected: asked too little, and why."""
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    PASS = "PASS"
+    BELOW_FLOOR = "BELOW_FLOOR"
+    REGRESSED = "REGRESSED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INCOMPLETE = "INCOMPLETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the results of one test say."""
+
+    test: str
+    hits: int
+    total: int
+    parsed: int
+    leaks: int
+    lower: float
+    """One-sided 95 % Clopper-Pearson lower bound of the rate."""
+    floor: float
+    median: float
+    p95: float
+    """Seconds of a case, median and 95th percentile."""
+    outcome: Outcome
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """PASS only when every finding passes and nothing is missing."""
+
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    gaps: tuple[str, ...] = field(default=())
+    """Every way in which the run asked too little."""
