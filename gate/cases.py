@@ -1,0 +1,128 @@
+"""Case files and tool schemas: one JSON object a line becomes a Case."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from gate import expect, jsonl
+from gate.errors import CaseError
+from gate.types import Case, Json
+
+MAX_TOKENS = 512
+"""Tokens of an answer when the case does not say: room for a long call, an end for a runaway."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """Every case of one file, and the sha256 of what they ask: ids, messages, resolved tools, expectations, limits."""
+
+    cases: tuple[Case, ...]
+    digest: str
+
+
+def load(name: str, fixtures: Path) -> CaseFile:
+    """Read `fixtures/cases/<name>`; tools given by name come from `fixtures/tools/<tools>.json`.
+
+    Raises CaseError, with file:line where there is one, for a missing or empty file, bad JSON, an unknown key,
+    a repeated id, an unknown tools name or a bad expectation.
+    """
+    path = _inside(fixtures / "cases", name)
+    cases: dict[str, Case] = {}
+    for number, row in jsonl.read(path):
+        where = f"{path}:{number}"
+        case = _case(row, fixtures, where)
+        if case.id in cases:
+            raise CaseError(f"{where}: id {case.id!r} stands twice in this file: give the new case a new id")
+        cases[case.id] = case
+    if not cases:
+        raise CaseError(f"{path}: holds no case: a suite that asks nothing cannot pass")
+    return CaseFile(tuple(cases.values()), digest(tuple(cases.values())))
+
+
+def digest(cases: tuple[Case, ...]) -> str:
+    """sha256 over the canonical JSON of what the cases ask and expect; tags and source do not count."""
+    asked = [[c.id, c.messages, c.tools, c.expect, c.split, c.max_tokens] for c in cases]
+    text = json.dumps(asked, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _case(row: Any, fixtures: Path, where: str) -> Case:
+    _check_shape(row, where)
+    tools = _tools(row.get("tools", []), fixtures, where)
+    if problems := expect.check(row["expect"], tools):
+        raise CaseError(f"{where}: case {row['id']!r}: expect: " + "; ".join(problems))
+    return Case(
+        id=row["id"],
+        messages=row["messages"],
+        tools=tools,
+        expect=row["expect"],
+        split=row["split"],
+        tags=tuple(row.get("tags", [])),
+        source=row.get("source", ""),
+        max_tokens=row.get("max_tokens", MAX_TOKENS),
+        calls=expect.ExpectedCalls(row["id"], row["expect"], tools),
+        answer=expect.ExpectedAnswer(row["id"], row["expect"]),
+    )
+
+
+def _check_shape(row: Any, where: str) -> None:
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(row))
+    if error is not None:
+        raise CaseError(f"{where}: {error.json_path.replace('$', 'case', 1)}: {error.message[:300]}")
+
+
+@cache
+def _validator() -> Any:
+    schema = json.loads(resources.files("gate").joinpath("schemas/case.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _tools(tools: str | list[Json], fixtures: Path, where: str) -> list[Json]:
+    if isinstance(tools, list):
+        return _checked_tools(tools, where)
+    path = fixtures / "tools" / f"{tools}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+        raise CaseError(f"{where}: tools {tools!r}: there is no {path} (known: {known})")
+    return _tools_file(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _tools_file(path: Path, _changed: int) -> list[Json]:
+    value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+    if not isinstance(value, list) or not value:
+        raise CaseError(f"{path}: must be a list of OpenAI tools, and not an empty one")
+    return _checked_tools(value, str(path))
+
+
+def _checked_tools(tools: list[Json], where: str) -> list[Json]:
+    names = []
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise CaseError(f'{where}: a tool must be {{"type": "function", "function": {{"name": …}}}}')
+        names.append(function["name"])
+        try:
+            jsonschema.Draft202012Validator.check_schema(function.get("parameters", {}))
+        except jsonschema.exceptions.SchemaError as error:
+            raise CaseError(f"{where}: tool {names[-1]!r}: parameters are no JSON Schema: {error.message}") from error
+    if len(set(names)) != len(names):
+        raise CaseError(f"{where}: two tools have the same name")
+    return tools
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise CaseError(f"cases {name!r}: must lie under {folder}")
+    if not path.is_file():
+        raise CaseError(f"cases {name!r}: there is no {path}")
+    return path

@@ -1,0 +1,37 @@
+"""JSON values and paths in words, on one line: for reasons, whatever a model put into them."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+
+def join(path: str, key: str) -> str:
+    """The path of an object's key."""
+    return f"{path}.{key}" if key.removeprefix("$").isidentifier() and len(key) <= 40 else f"{path}[{show(key, 40)}]"
+
+
+def show(value: Any, limit: int = 60) -> str:
+    """Any object as JSON on one line of at most `limit` characters."""
+    text = ""
+    try:
+        for chunk in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+            text += chunk
+            if len(text) > limit:
+                break
+    except (TypeError, ValueError, RecursionError):
+        text += f"<{type(value).__name__}, not JSON>"
+    return one_line(text, limit)
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """A text of at most `limit` characters with everything unprintable escaped."""
+    cut = text[: limit + 1]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
+
+
+def folded(text: str) -> str:
+    """A text without its case and its ways to compose a letter."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
