@@ -1,0 +1,194 @@
+"""What a path is, which files it stands for, and the digest of exactly those bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from gate import smollm2
+from gate.errors import CheckpointError
+from gate.hashing import sha256
+from gate.types import Checkpoint, Json, Server
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
+KINDS = (
+    "an adapter folder (adapters.safetensors and adapter_config.json), an MLX folder (config.json and *.safetensors), "
+    "a .gguf file, http(s)://…/v1, smollm2, scripted:FILE, or a hub id (org/name)"
+)
+
+
+def identify(text: str, *, base: str | None = None, served_name: str = "") -> Checkpoint:
+    """Say what `--model` names. Raises CheckpointError that says what was found and what would do."""
+    if base and not (Path(text) / "adapter_config.json").is_file():
+        raise CheckpointError(f"--base belongs to an adapter, and {text} is none (it has no adapter_config.json)")
+    if re.match(r"https?://", text):
+        return _url(text, served_name)
+    if served_name:
+        raise CheckpointError(f"--served-name belongs to a URL, and {text} is none")
+    if text.startswith("scripted:"):
+        return _scripted(Path(text.removeprefix("scripted:")))
+    if text == "smollm2":
+        return Checkpoint("mlx", "smollm2", smollm2.ensure(progress=True))
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _folder(path.resolve(), base)
+    if path.is_file():
+        return _file(path)
+    return _hub(text)
+
+
+def files(checkpoint: Checkpoint) -> dict[str, Path]:
+    """Every file whose bytes are the checkpoint, by relative name; an adapter's base stands under `base/`.
+
+    Hidden files are no part of it: Finder and version control write them, and no runtime reads them.
+    """
+    if checkpoint.path is None:
+        return {}
+    if checkpoint.path.is_file():
+        return {part.name: part for part in _parts(checkpoint.path)}
+    found = _tree(checkpoint.path, "")
+    return found | (_tree(checkpoint.base, "base/") if checkpoint.base else {})
+
+
+def digest(checkpoint: Checkpoint, *, fresh: bool = False) -> str:
+    """sha256 over the sorted lines `sha256 size name` of the checkpoint's files; `fresh` hashes every byte again.
+
+    Raises CheckpointError when a file cannot be read.
+    """
+    lines = []
+    for name, path in sorted(files(checkpoint).items()):
+        try:
+            lines.append(f"{sha256(path, fresh=fresh)} {path.stat().st_size} {name}\n")
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def described(checkpoint: Checkpoint, server: Server) -> Json:
+    """What a report says of the checkpoint. A URL's digest is over what its server tells, and marked unverified."""
+    where = checkpoint.url or str(checkpoint.path)
+    facts: Json = {"kind": checkpoint.kind, "name": checkpoint.name, "where": where}
+    if checkpoint.kind == "url":
+        told = json.dumps([server.model, server.told], sort_keys=True).encode()
+        return facts | {"digest": hashlib.sha256(told).hexdigest(), "verified": False, "bytes": None}
+    if checkpoint.base:
+        facts["base"] = str(checkpoint.base)
+    size = sum(path.stat().st_size for path in files(checkpoint).values())
+    return facts | {"digest": digest(checkpoint), "verified": True, "bytes": size}
+
+
+def _url(text: str, served_name: str) -> Checkpoint:
+    url = text.rstrip("/")
+    if not url.endswith("/v1"):
+        raise CheckpointError(f"{text}: give the OpenAI-compatible root, ending in /v1: {url}/v1")
+    return Checkpoint("url", served_name or re.sub(r"^https?://", "", url), url=url, served_name=served_name)
+
+
+def _scripted(path: Path) -> Checkpoint:
+    if not path.is_file():
+        raise CheckpointError(f"scripted:{path}: there is no such file")
+    return Checkpoint("scripted", path.stem, path.resolve())
+
+
+def _folder(path: Path, base: str | None) -> Checkpoint:
+    if (path / "adapter_config.json").is_file():
+        return _adapter(path, base)
+    if not (path / "config.json").is_file():
+        ggufs = sorted(p.name for p in path.glob("*.gguf"))
+        hint = f" It holds GGUF files: name one of them ({', '.join(ggufs[:4])})." if ggufs else ""
+        raise CheckpointError(f"{path} is no checkpoint: it has neither adapter_config.json nor config.json.{hint}")
+    if not any(path.glob("*.safetensors")):
+        raise CheckpointError(f"{path} has a config.json but no *.safetensors: its weights are missing")
+    return Checkpoint("mlx", path.name, path)
+
+
+def _adapter(path: Path, base: str | None) -> Checkpoint:
+    config = _json(path / "adapter_config.json")
+    if not (path / "adapters.safetensors").is_file():
+        raise CheckpointError(f"{path} has an adapter_config.json but no adapters.safetensors: did the training end?")
+    named = base or config.get("model")
+    if not isinstance(named, str) or not named:
+        raise CheckpointError(f"{path}/adapter_config.json names no base model: give it with --base DIR")
+    return Checkpoint("adapter", path.name, path, base=_base(named, path))
+
+
+def _base(named: str, adapter: Path) -> Path:
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        if not HUB_ID.fullmatch(named):
+            raise CheckpointError(f"{adapter} wants the base {named}, and there is none: give it with --base DIR")
+        folder = _snapshot(named, f"the base of the adapter {adapter}")
+    if (folder / "adapter_config.json").is_file():
+        raise CheckpointError(f"{adapter}: its base {folder} is itself an adapter: give a model with --base DIR")
+    _folder(folder, None)
+    return folder.resolve()
+
+
+def _file(path: Path) -> Checkpoint:
+    if path.suffix != ".gguf":
+        raise CheckpointError(f"{path} is a file, and the only file that can be graded is a .gguf. Wanted: {KINDS}")
+    if (split := SPLIT.fullmatch(path.name)) and int(split["part"]) != 1:
+        raise CheckpointError(f"{path} is part {int(split['part'])} of a split GGUF: name its first part")
+    for part in _parts(path):
+        if not part.is_file():
+            raise CheckpointError(f"{part}: this part of the split GGUF is missing")
+        with part.open("rb") as stream:
+            if stream.read(4) != b"GGUF":
+                raise CheckpointError(f"{part} is no GGUF file: it does not begin with GGUF. Copy or convert it again")
+    return Checkpoint("gguf", path.stem, path.absolute())
+
+
+def _parts(path: Path) -> list[Path]:
+    split = SPLIT.fullmatch(path.name)
+    if split is None:
+        return [path]
+    count = int(split["parts"])
+    return [path.with_name(f"{split['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
+
+
+def _hub(text: str) -> Checkpoint:
+    if not HUB_ID.fullmatch(text) or Path(text).parent.is_dir():
+        raise CheckpointError(f"--model {text}: there is no such path. Wanted: {KINDS}")
+    return Checkpoint("mlx", text.rpartition("/")[2], _snapshot(text, "the model"))
+
+
+def _snapshot(name: str, what: str) -> Path:
+    """The local snapshot of a hub id, fetched when it is not there. Source: mlx_lm/utils.py asks for the same files."""
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.tiktoken", "*.txt"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except Exception:  # noqa: BLE001, S110 - not in the cache, whatever the reason: ask the hub, and report its reason
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise CheckpointError(
+            f"{what}, {name}, is no local path, is not in the Hugging Face cache, and could not be fetched ({reason}). "
+            f"Fetch it once while online (`hf download {name}`), or give a local folder"
+        ) from error
+
+
+def _tree(folder: Path, prefix: str) -> dict[str, Path]:
+    found = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            found[prefix + name.as_posix()] = path
+    return found
+
+
+def _json(path: Path) -> Any:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: must be a JSON object")
+    return value

@@ -1,0 +1,158 @@
+"""Ask a served model over the OpenAI-compatible API; whatever comes back becomes a Reply or an AskError."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from gate import reply as replies
+from gate.errors import AskError
+from gate.types import Case, Json, Reply, Server
+
+BODY_LIMIT = 32 * 2**20
+"""Bytes of a response body; a server that sends more is broken."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Model:
+    """The model under test, as a suite sees it: it asks, and remembers every reply for the report."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.replies: list[Reply] = []
+
+    def ask(self, case: Case) -> Reply:
+        """Ask one case. Raises AskError (a break) when no answer came that could be scored."""
+        return self.chat(case.messages, tools=case.tools, max_tokens=case.max_tokens)
+
+    def chat(self, messages: list[Json], *, tools: list[Json] | None = None, max_tokens: int = 512) -> Reply:
+        """Ask free form: OpenAI messages and tools. Raises AskError."""
+        reply = self._client.chat(messages, tools=tools or [], max_tokens=max_tokens)
+        self.replies.append(reply)
+        return reply
+
+
+class Client:
+    """One server, asked with every sampling parameter pinned and without retries."""
+
+    def __init__(self, server: Server, *, timeout: float) -> None:
+        self.server = server
+        self.timeout = timeout
+        local = urlsplit(server.url).hostname in LOOPBACK
+        self._http = openai.DefaultHttpxClient(trust_env=not local, timeout=timeout)
+        self._openai = openai.OpenAI(
+            base_url=server.url, api_key=server.key or "none", max_retries=0, timeout=timeout, http_client=self._http
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._openai.close()
+
+    def chat(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Reply:
+        """One chat completion as a Reply. Raises AskError when it cannot be scored."""
+        body = self.request(messages, tools=tools, max_tokens=max_tokens)
+        begun = time.perf_counter()
+        try:
+            status, text = self._post(body)
+        except openai.APIConnectionError as error:
+            return self._unanswered(error, time.perf_counter() - begun)
+        return replies.read(status, text, seconds=time.perf_counter() - begun, tools=tools)
+
+    def ping(self) -> tuple[int, str]:
+        """Ask for one token; HTTP status and body. Raises AskError when nothing answers."""
+        try:
+            return self._post(self.request([{"role": "user", "content": "ping"}], tools=[], max_tokens=1))
+        except openai.APIConnectionError as error:
+            raise AskError(f"{self.server.url}: {_cause(error)}") from error
+
+    def get_json(self, path: str) -> Json:
+        """GET a path of the server's root (not of /v1) as a JSON object; {} when it has no such path."""
+        return self.get(path)[1]
+
+    def get(self, path: str) -> tuple[str, Json]:
+        """GET a path of the server's root: its Server header and the JSON object, {} when it has no such path."""
+        headers = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
+        try:
+            response = self._http.get(f"{self.server.url.removesuffix('/v1')}{path}", headers=headers)
+            value = response.json() if response.status_code == 200 else {}
+        except Exception as error:
+            raise AskError(f"{self.server.url}: {path}: {error}") from error
+        return response.headers.get("server", ""), value if isinstance(value, dict) else {}
+
+    def request(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Json:
+        """The body of a chat request: OpenAI form, arguments of earlier calls as JSON strings."""
+        body: Json = {"model": self.server.model, "messages": [_message(m) for m in messages]}
+        if tools:
+            body["tools"] = tools
+        limit = "max_completion_tokens" if "max_completion_tokens" in self.server.sampling else "max_tokens"
+        return body | self.server.sampling | {limit: max_tokens}
+
+    def _post(self, body: Json) -> tuple[int, str]:
+        deadline = time.monotonic() + self.timeout
+        try:
+            with self._openai.chat.completions.with_streaming_response.create(
+                model=body["model"], messages=body["messages"], extra_body=body
+            ) as response:
+                return response.status_code, self._body(response, deadline)
+        except openai.APIStatusError as error:
+            return error.response.status_code, error.response.text
+
+    def _body(self, response: Any, deadline: float) -> str:
+        """Read the body under a limit of bytes and of wall time: a read timeout alone lets a slow drip run for ever."""
+        chunks, size = [], 0
+        try:
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > BODY_LIMIT:
+                    raise AskError(f"{self.server.url}: the response is larger than {BODY_LIMIT} bytes")
+                if time.monotonic() > deadline:
+                    raise AskError(f"{self.server.url}: no complete answer within {self.timeout:.0f} s")
+        except AskError:
+            raise
+        except Exception as error:
+            raise AskError(f"{self.server.url}: the connection broke in the middle of an answer: {error}") from error
+        return b"".join(chunks).decode("utf-8", "replace")
+
+    def _unanswered(self, error: openai.APIConnectionError, seconds: float) -> Reply:
+        """No answer. From an mlx_lm.server that lives on, a closed connection is the model's failure.
+
+        Source: mlx_lm/server.py, ToolCallFormatter: a call without `arguments` raises in the request's thread,
+        which closes the connection; the server goes on.
+        """
+        closed = type(error.__cause__).__name__ == "RemoteProtocolError"
+        if closed and self.server.runtime == "mlx_lm" and self._lives():
+            return replies.failed("the server closed the connection: the model wrote a call it cannot format", seconds)
+        raise AskError(f"{self.server.url}: {_cause(error)}") from error
+
+    def _lives(self) -> bool:
+        try:
+            return self.get_json("/health").get("status") == "ok"
+        except AskError:
+            return False
+
+
+def _cause(error: openai.APIConnectionError) -> str:
+    if isinstance(error, openai.APITimeoutError):
+        return "no answer in time (--gate-timeout)"
+    return f"no answer: {error.__cause__ or error}"
+
+
+def _message(message: Json) -> Json:
+    """Case files keep the arguments of earlier calls as objects; the API wants JSON strings."""
+    if "tool_calls" not in message:
+        return message
+    calls = [
+        call | {"function": call["function"] | {"arguments": json.dumps(call["function"]["arguments"])}}
+        for call in message["tool_calls"]
+    ]
+    return message | {"tool_calls": calls}

@@ -1,0 +1,129 @@
+"""Normalise what OpenAI-compatible servers send into one Reply.
+
+Read for this: mlx_lm/server.py (0.32.2), llama.cpp tools/server and common/chat.cpp (b11434), the OpenAI API
+reference. Every server differs in something: where reasoning stands, what an unparsable call becomes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gate import native
+from gate.errors import AskError
+from gate.types import Json, Reply
+
+MODEL_FAULTS = ("output that does not match the expected", "Failed to parse tool call arguments")
+"""llama-server answers HTTP 500 with these when the *model's* text does not parse (common/chat.cpp)."""
+
+
+def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
+    """A Reply from an HTTP status and body. Raises AskError when it says nothing about the model."""
+    body = _loads(text)
+    if status == 500 and any(fault in text for fault in MODEL_FAULTS):
+        return failed(f"the server could not parse what the model wrote: {_error(body, text)}", seconds, status, text)
+    if status != 200:
+        raise AskError(f"HTTP {status}: {_error(body, text)}")
+    choice = _choice(body, text)
+    message = choice["message"]
+    content = _content(message.get("content"))
+    calls = _calls(message)
+    finish = str(choice.get("finish_reason") or "")
+    return Reply(
+        content=content,
+        reasoning=_content(message.get("reasoning_content") or message.get("reasoning")),
+        calls=calls,
+        leaks=native.find(content, tools or None) if content else [],
+        finish=finish,
+        fault=_fault(content, calls, finish),
+        usage=body.get("usage") or {},
+        seconds=seconds,
+        status=status,
+        margin=_margin(choice),
+        raw=_without_logprobs(body),
+    )
+
+
+def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
+    """The Reply of a model whose answer did not come through the server."""
+    return Reply("", "", [], [], "", fault, {}, seconds, status, None, raw)
+
+
+def _fault(content: str, calls: list[Json], finish: str) -> str:
+    if finish == "length":
+        return "cut at max_tokens"
+    if finish == "tool_calls" and not calls:
+        return "the server said tool_calls and gave none: it could not parse what the model wrote"
+    if not calls and not content.strip():
+        return "empty answer"
+    return ""
+
+
+def _choice(body: Any, text: str) -> Json:
+    """The first choice, with a message in it."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise AskError(f"the answer is no chat completion: {_error(body, text)}")
+    if not isinstance(choices[0].get("message"), dict):
+        raise AskError(f"the answer holds no message: {_error(body, text)}")
+    choice: Json = choices[0]
+    return choice
+
+
+def _content(value: Any) -> str:
+    """Text of a content field: a string, null, or a list of typed parts."""
+    if isinstance(value, list):
+        return "".join(part.get("text") or "" for part in value if isinstance(part, dict))
+    return value if isinstance(value, str) else ""
+
+
+def _calls(message: Json) -> list[Json]:
+    given = message.get("tool_calls") or []
+    functions = [c.get("function") if isinstance(c, dict) else None for c in given] if isinstance(given, list) else []
+    if isinstance(message.get("function_call"), dict):
+        functions.append(message["function_call"])
+    return [_call(function if isinstance(function, dict) else {}) for function in functions]
+
+
+def _call(function: Json) -> Json:
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        parsed = _loads(arguments)
+        arguments = parsed if isinstance(parsed, dict) else arguments
+    name = function.get("name")
+    return {"name": name if isinstance(name, str) else "", "arguments": arguments}
+
+
+def _margin(choice: Json) -> float | None:
+    """Smallest gap in nats between the two best tokens of a step; servers give them in any order."""
+    steps = (choice.get("logprobs") or {}).get("content") or []
+    gaps = []
+    for step in steps:
+        best = sorted((t["logprob"] for t in step.get("top_logprobs") or [] if _finite(t)), reverse=True)
+        if len(best) >= 2:
+            gaps.append(best[0] - best[1])
+    return min(gaps, default=None)
+
+
+def _finite(token: Any) -> bool:
+    value = token.get("logprob") if isinstance(token, dict) else None
+    return isinstance(value, (int, float)) and -1e30 < value <= 0
+
+
+def _without_logprobs(body: Json) -> str:
+    """The body as received, less the log-probabilities: they are most of it, and their sum is `margin`."""
+    choices = [{k: v for k, v in c.items() if k != "logprobs"} for c in body["choices"] if isinstance(c, dict)]
+    return json.dumps(body | {"choices": choices}, ensure_ascii=False)
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error(body: Any, text: str) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message or text or "(empty body)")[:500]
