@@ -1,0 +1,72 @@
+"""The command `gate`: set up, look around, read a report. Grading itself is `pytest --model PATH`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gate.errors import GateError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 when it is done, 1 when `doctor` or `show` has bad news, 4 for bad input, 130 on Ctrl-C."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        print("gate: stopped; nothing half-made is left", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gate",
+        description="A gate for small fine-tuned language models.",
+        epilog="To grade a checkpoint: pytest --model PATH (see pytest --help, group gate). First time: gate doctor.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fetch = commands.add_parser("fetch", help="fetch a demo model into the user's cache folder")
+    fetch.add_argument("name", choices=["smollm2"], help="smollm2: SmolLM2-135M-Instruct, 93 MB to fetch, Apache-2.0")
+    fetch.set_defaults(run=_fetch)
+    doctor = commands.add_parser("doctor", help="say what this machine can serve and train, and what is missing")
+    doctor.set_defaults(run=_doctor)
+    show = commands.add_parser("show", help="show a report and decide again, without a model")
+    show.add_argument("report", type=Path, help="a report.json, or the run's folder")
+    show.set_defaults(run=_show)
+    return parser
+
+
+def _fetch(_: argparse.Namespace) -> int:
+    from gate import smollm2
+
+    for path in smollm2.fetch(progress=True):
+        print(path)
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from gate import doctor
+
+    table, able = doctor.examine()
+    print(table)
+    return 0 if able else 1
+
+
+def _show(given: argparse.Namespace) -> int:
+    from gate import render, report
+    from gate.types import Outcome
+    from gate.verdict import decide
+
+    path = given.report / "report.json" if given.report.is_dir() else given.report
+    read = report.read(path)
+    verdict = decide(read)
+    print(render.summary(read, verdict), render.verdict_line(verdict, path), sep="\n\n")
+    return 0 if verdict.outcome is Outcome.PASS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

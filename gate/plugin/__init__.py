@@ -1,0 +1,77 @@
+"""`pytest --model PATH`: options, the marker, and which part of the work this process has.
+
+Without `--model` nothing is registered and pytest runs as ever. With it, one process owns the server and the
+verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.ask): the same process
+when there is one, the controller and its workers under xdist. Carries values, decides nothing.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+MARKER = (
+    "gate(cases, *, floor=1.0, drop=None): ask every case of fixtures/cases/<cases> and demand a rate of hits of at "
+    "least `floor`; `drop` is the number of regressions accepted against the champion."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gate", "grade a model (pytest-gate)")
+    group.addoption(
+        "--model",
+        metavar="PATH",
+        dest="gate_model",
+        help="grade this checkpoint with the suites: an MLX adapter or model folder, a .gguf file, http(s)://…/v1, "
+        "a hub id, smollm2 (a small demo model), scripted:FILE. Without a path argument, suites/ is collected.",
+    )
+    group.addoption("--base", metavar="DIR", dest="gate_base", help="the model under an adapter, if not where it says")
+    group.addoption("--served-name", metavar="NAME", dest="gate_served_name", default="", help="a URL's model name")
+    group.addoption(
+        "--gate-timeout", metavar="S", type=float, default=600.0, help="seconds for one answer (default %(default)s)"
+    )
+    group.addoption(
+        "--gate-start-timeout", metavar="S", type=float, default=600.0, help="seconds to load (default %(default)s)"
+    )
+    group.addoption(
+        "--gate-context", metavar="N", type=int, default=8192, help="llama.cpp's context of a request (%(default)s)"
+    )
+    group.addoption(
+        "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
+    )
+    parser.addini("gate_suites", "folder that --model collects when no path is given", default="suites")
+    parser.addini("gate_fixtures", "folder with cases/ and tools/", default="fixtures")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from gate import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the role once: alone, controller or worker."""
+    config.addinivalue_line("markers", MARKER)
+    if not config.getoption("gate_model"):
+        return
+    worker = hasattr(config, "workerinput")
+    controller = config.pluginmanager.hasplugin("dsession")
+    if not controller:
+        from gate.plugin.ask import Ask
+
+        config.pluginmanager.register(Ask(config), "gate-ask")
+    if not worker:
+        from gate.plugin.run import Run
+
+        _default_to_suites(config)
+        config.pluginmanager.register(Run(config, controller=controller), "gate-run")
+
+
+def _default_to_suites(config: pytest.Config) -> None:
+    source = type(config).ArgsSource
+    if config.args_source not in (source.TESTPATHS, source.INVOCATION_DIR):
+        return
+    suites = config.rootpath / config.getini("gate_suites")
+    if not suites.is_dir():
+        raise pytest.UsageError(f"--model was given without a path, and there is no {suites}: name the suites to ask")
+    config.args = [str(suites)]

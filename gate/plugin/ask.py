@@ -1,0 +1,185 @@
+"""In every process that runs tests: cases become test items, items ask the model, and each is scored."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Generator
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from gate import cases, expect
+from gate.client import Client, Model
+from gate.errors import CaseError
+from gate.report import plain
+from gate.types import Case, Contract, Reply, Result, Server
+
+SHORT = 300
+"""Characters of a message or a reason that a report keeps beside the full replies."""
+
+
+class Ask:
+    """Collects gated tests from their markers, gives them `model` and `case`, and puts a Result on each report."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._fixtures = config.rootpath / config.getini("gate_fixtures")
+        self._files: dict[str, cases.CaseFile] = {}
+        self._contracts: dict[str, Contract] = {}
+        self._plan_sent = False
+        self._reasons: list[str] = []
+        self.server: Server | None = None
+        if worker := getattr(config, "workerinput", None):
+            self.server = Server(**json.loads(worker["gate_server"]))
+
+    @cached_property
+    def _client(self) -> Client:
+        if self.server is None:
+            raise RuntimeError("a gated test ran before the model was served")
+        return Client(self.server, timeout=self._config.getoption("gate_timeout"))
+
+    @pytest.fixture
+    def model(self) -> Model:
+        """The model under test: `model.ask(case)`, `model.chat(messages, tools=…)`."""
+        return Model(self._client)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        markers = list(metafunc.definition.iter_markers("gate"))
+        if not markers:
+            return
+        try:
+            contract, found = self._contract(metafunc, markers)
+        except CaseError as error:
+            raise pytest.Collector.CollectError(f"gate: {metafunc.definition.nodeid}: {error}") from error
+        self._contracts[contract.test] = contract
+        metafunc.parametrize("case", found, ids=[case.id for case in found])
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        if item.get_closest_marker("gate") and not _only_case(item):
+            raise pytest.Collector.CollectError(
+                f"gate: {item.nodeid}: a gated test takes no parameter but its cases: another one would ask twice"
+            )
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if not self._plan_sent:
+            report.gate_plan = json.dumps(plain(tuple(self._contracts.values())))  # type: ignore[attr-defined]
+            self._plan_sent = True
+        if call.when == "call" and item.get_closest_marker("gate"):
+            self._score(item, call, report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
+        wanted, got = (left, right) if isinstance(left, _EXPECTED) else (right, left)
+        if op != "==" or not isinstance(wanted, _EXPECTED):
+            return None
+        self._reasons = wanted.reasons(got)
+        return ["the answer is not what the case expects:", *self._reasons]
+
+    def pytest_runtest_setup(self) -> None:
+        self._reasons = []
+
+    def pytest_unconfigure(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    def _contract(self, metafunc: pytest.Metafunc, markers: list[pytest.Mark]) -> tuple[Contract, tuple[Case, ...]]:
+        if len(markers) > 1:
+            raise CaseError("two gate markers: a test has one contract")
+        if missing := {"model", "case"} - set(inspect.signature(metafunc.function).parameters):
+            raise CaseError(f"a gated test takes `model` and `case`; this one lacks {' and '.join(sorted(missing))}")
+        name, floor, drop = _arguments(markers[0])
+        if name not in self._files:
+            self._files[name] = cases.load(name, self._fixtures)
+        file = self._files[name]
+        contract = Contract(
+            test=metafunc.definition.nodeid,
+            cases=name,
+            digest=file.digest,
+            ids=tuple(case.id for case in file.cases),
+            floor=floor,
+            drop=drop,
+        )
+        return contract, file.cases
+
+    def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """A failed assertion is a miss; another exception stays what it is, a break; a skip stays a skip."""
+        if report.skipped or hasattr(report, "wasxfail"):
+            return
+        if call.excinfo is not None and not call.excinfo.errisinstance(AssertionError):
+            return
+        assert_failed = call.excinfo is not None
+        replies: list[Reply] = item.funcargs["model"].replies  # type: ignore[attr-defined]
+        if not replies:
+            report.outcome, report.longrepr = "failed", "the test asked the model nothing: it must call model.ask(case)"
+            return
+        reasons = self._reasons or _lines(call) if assert_failed else []
+        result = _result(item, tuple(replies), reasons, assert_failed=assert_failed)
+        report.outcome, report.longrepr = "passed", None
+        report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
+        report.gate_hit = result.hit  # type: ignore[attr-defined]
+        report.user_properties.append(("gate", "hit" if result.hit else "miss"))
+
+
+_EXPECTED = (expect.ExpectedCalls, expect.ExpectedAnswer)
+
+
+def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *, assert_failed: bool) -> Result:
+    case: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
+    why = [reply.fault for reply in replies if reply.fault]
+    why += [f"a call arrived as text: {_short(json.dumps(leak))}" for reply in replies for leak in reply.leaks]
+    why += reasons
+    return Result(
+        test=item.nodeid.removesuffix(f"[{case.id}]"),
+        case=case.id,
+        split=case.split,
+        hit=not why and not assert_failed,
+        parsed=_parsed(case, replies, hit=not why and not assert_failed),
+        why=tuple(_short(line) for line in why),
+        asked=_short(next((m["content"] or "" for m in reversed(case.messages) if m["role"] == "user"), "")),
+        expect=case.expect,
+        replies=replies,
+    )
+
+
+def _parsed(case: Case, replies: tuple[Reply, ...], *, hit: bool) -> bool:
+    """Would the case be a hit if the calls written as text counted as calls?"""
+    if hit or not case.expect.get("calls") or len(replies) != 1 or not replies[0].leaks or replies[0].fault:
+        return hit
+    return not expect.compare(case.expect, replies[0].calls + replies[0].leaks, case.tools)
+
+
+def _arguments(marker: pytest.Mark) -> tuple[str, float, int | None]:
+    """The marker's arguments, checked. Raises CaseError."""
+    given = {"floor": 1.0, "drop": None, **marker.kwargs}
+    if unknown := set(given) - {"floor", "drop"}:
+        raise CaseError(f"unknown marker argument {', '.join(sorted(unknown))}; known: cases, floor, drop")
+    if len(marker.args) != 1 or not isinstance(marker.args[0], str):
+        raise CaseError('the marker takes one case file: @pytest.mark.gate("hermes/calls.jsonl", floor=1.0)')
+    floor, drop = given["floor"], given["drop"]
+    if isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 <= floor <= 1 or math.isnan(floor):
+        raise CaseError(f"floor must be a rate from 0 to 1, not {floor!r}")
+    if drop is not None and (isinstance(drop, bool) or not isinstance(drop, int) or drop < 0):
+        raise CaseError(f"drop must be a number of cases, 0 or more, not {drop!r}")
+    return marker.args[0], float(floor), drop
+
+
+def _only_case(item: pytest.Item) -> bool:
+    return set(item.callspec.params) == {"case"} if hasattr(item, "callspec") else False
+
+
+def _lines(call: pytest.CallInfo[None]) -> list[str]:
+    text = str(call.excinfo.value) if call.excinfo else ""
+    return [line.strip() for line in text.splitlines()[:8] if line.strip()] or ["the assertion failed"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"

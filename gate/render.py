@@ -1,0 +1,129 @@
+"""A report and its verdict as text for a terminal. Model text is data: no control character gets through."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+from tabulate import tabulate
+
+from gate.types import Finding, Json, Outcome, Reply, Report, Result, Verdict
+
+FRAGILE = 5
+"""Hits with the smallest margins that are listed."""
+MISSES = 40
+"""Misses that a terminal shows; the report holds all."""
+
+
+def summary(report: Report, verdict: Verdict) -> str:
+    """The table by suite and test, each miss, the fragile hits, and what is missing."""
+    parts = [_served(report), _table(verdict), _misses(report), _fragile(report), _missing(verdict)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def verdict_line(verdict: Verdict, report: Path) -> str:
+    """One line: the outcome, the totals, why, and where the report lies."""
+    hits, total = sum(f.hits for f in verdict.findings), sum(f.total for f in verdict.findings)
+    below = [_short_test(f.test) for f in verdict.findings if f.outcome is Outcome.BELOW_FLOOR]
+    why = f"{len(verdict.gaps)} gaps, first: {verdict.gaps[0]}" if verdict.gaps else ""
+    why = why or (f"below the floor: {', '.join(below)}" if below else "every floor is met")
+    return clean(f"{verdict.outcome}: {hits}/{total} hits; {why}; report: {report}")
+
+
+def clean(text: str) -> str:
+    """Text that cannot steer a terminal: control, format and surrogate characters become visible escapes."""
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
+
+
+def _served(report: Report) -> str:
+    seconds = report.made["seconds"]
+    digest = report.checkpoint["digest"][:12] + ("" if report.checkpoint["verified"] else " (unverified: a URL)")
+    return f"{clean(report.checkpoint['where'])}  sha256 {digest}  on {report.made['runtime']}, {seconds:.0f} s in all"
+
+
+def _table(verdict: Verdict) -> str:
+    head = ["test", "hits", "rate", "at least*", "floor", "text parsed", "leaks", "median s", "p95 s", "outcome"]
+    rows = [_row(finding) for finding in verdict.findings]
+    note = "* one-sided 95 % Clopper-Pearson lower bound of the rate"
+    return tabulate(rows, head, disable_numparse=True, colalign=("left", *["right"] * 8, "left")) + f"\n{note}"
+
+
+def _row(finding: Finding) -> list[str]:
+    total = finding.total or 1
+    return [
+        clean(_short_test(finding.test)),
+        f"{finding.hits}/{finding.total}",
+        f"{100 * finding.hits / total:.1f} %",
+        f"{100 * finding.lower:.1f} %",
+        f"{100 * finding.floor:.1f} %",
+        f"{finding.parsed}/{finding.total}",
+        str(finding.leaks),
+        f"{finding.median:.2f}",
+        f"{finding.p95:.2f}",
+        str(finding.outcome),
+    ]
+
+
+def _misses(report: Report) -> str:
+    misses = [result for result in report.results if not result.hit]
+    more = f"\n… and {len(misses) - MISSES} more misses in the report" if len(misses) > MISSES else ""
+    return "\n".join(_miss(result) for result in misses[:MISSES]) + more
+
+
+def _miss(result: Result) -> str:
+    lines = [f"MISS {_short_test(result.test)} {result.case} ({result.split})", f"  asked     {_cut(result.asked)}"]
+    if result.expect:
+        lines.append(f"  expected  {_cut(_expected(result.expect))}")
+    lines += [f"  got       {_cut(_got(reply))}" for reply in result.replies[-1:]]
+    lines += [f"  because   {_cut(reason)}" for reason in result.why[:6]]
+    return "\n".join(clean(line) for line in lines)
+
+
+def _fragile(report: Report) -> str:
+    """Hits whose smallest gap between the two best tokens is smallest: the first to flip under another runtime."""
+    hits = [(result.margin, result) for result in report.results if result.hit and result.margin is not None]
+    nearest = sorted(hits, key=lambda pair: pair[0])[:FRAGILE]
+    if not nearest:
+        return ""
+    rows = [f"  {margin:6.3f} nats  {_short_test(r.test)} {r.case}" for margin, r in nearest]
+    return clean("fragile hits, by their smallest margin:") + "\n" + "\n".join(clean(row) for row in rows)
+
+
+def _missing(verdict: Verdict) -> str:
+    if not verdict.gaps:
+        return ""
+    more = [f"  … and {len(verdict.gaps) - MISSES} more in the report"] if len(verdict.gaps) > MISSES else []
+    return "\n".join(["incomplete:", *[f"  {clean(gap)}" for gap in verdict.gaps[:MISSES]], *more])
+
+
+def _expected(expect: Json) -> str:
+    if set(expect) == {"calls"}:
+        return ", ".join(_call(call) for call in expect["calls"]) or "no call"
+    return json.dumps(expect, ensure_ascii=False)
+
+
+def _got(reply: Reply) -> str:
+    calls = ", ".join(_call(call) for call in reply.calls)
+    text = f"text {json.dumps(reply.content, ensure_ascii=False)}" if reply.content else ""
+    return " and ".join(filter(None, (calls, text))) or f"nothing ({reply.fault or 'empty'})"
+
+
+def _call(call: Json) -> str:
+    arguments = call.get("arguments")
+    if not isinstance(arguments, dict):
+        return f"{call.get('name')}({json.dumps(arguments, ensure_ascii=False)})"
+    return f"{call.get('name')}({', '.join(f'{k}={json.dumps(v, ensure_ascii=False)}' for k, v in arguments.items())})"
+
+
+def _short_test(test: str) -> str:
+    """suites/hermes/test_calls.py::test_x -> hermes/test_calls::test_x"""
+    return test.removeprefix("suites/").replace(".py::", "::")
+
+
+def _cut(text: str, length: int = 160) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode() if character != "\t" else " "

@@ -1,0 +1,70 @@
+"""Reports as JSON: written whole, read strictly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from gate import jsonl
+from gate.errors import CaseError, ReportError
+from gate.types import Break, Contract, Json, Reply, Report, Result
+
+VERSION = 1
+
+
+def write(path: Path, report: Report) -> None:
+    """Write a report so that it is there whole or not at all. Raises ReportError, for a full disk for example."""
+    try:
+        jsonl.write_whole(path, json.dumps(plain(report), ensure_ascii=False, indent=1) + "\n")
+    except (OSError, UnicodeEncodeError) as error:
+        raise ReportError(f"{path}: the report could not be written: {error}; the run counts as not graded") from error
+
+
+def read(path: Path) -> Report:
+    """Read a report and check it against its schema. Raises ReportError."""
+    try:
+        value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError, CaseError) as error:
+        raise ReportError(f"{path}: cannot be read as a report: {error}") from error
+    problem = jsonschema.exceptions.best_match(_validator().iter_errors(value))
+    if problem is not None:
+        raise ReportError(f"{path}: is no report of version {VERSION}: {problem.json_path}: {problem.message[:300]}")
+    return Report(
+        version=value["version"],
+        checkpoint=value["checkpoint"],
+        made=value["made"],
+        contracts=tuple(contract(row) for row in value["contracts"]),
+        results=tuple(result(row) for row in value["results"]),
+        breaks=tuple(Break(**row) for row in value["breaks"]),
+        skips=tuple(Break(**row) for row in value["skips"]),
+    )
+
+
+def plain(value: Any) -> Any:
+    """A value of gate.types as plain JSON: dataclasses become objects, tuples lists."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def contract(row: Json) -> Contract:
+    """The Contract that `plain` turned into `row`."""
+    return Contract(**row | {"ids": tuple(row["ids"])})
+
+
+def result(row: Json) -> Result:
+    """The Result that `plain` turned into `row`."""
+    replies = tuple(Reply(**reply) for reply in row["replies"])
+    return Result(**row | {"why": tuple(row["why"]), "replies": replies})
+
+
+@cache
+def _validator() -> Any:
+    schema = json.loads(resources.files("gate").joinpath("schemas/report.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
