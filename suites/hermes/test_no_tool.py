@@ -1,0 +1,10 @@
+"""A request that names a tool, a command or a file but wants words is answered in words."""
+
+import pytest
+
+
+@pytest.mark.gate("hermes/no_tool.jsonl", floor=1.0)
+def test_answers_in_words(model, case):
+    reply = model.ask(case)
+    assert reply.calls == case.calls
+    assert reply.content == case.answer
