@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gate import smollm2
 from gate.errors import CheckpointError
@@ -83,6 +84,8 @@ def described(checkpoint: Checkpoint, server: Server) -> Json:
 
 def _url(text: str, served_name: str) -> Checkpoint:
     url = text.rstrip("/")
+    if "@" in urlsplit(url).netloc:
+        raise CheckpointError("a key does not belong into a URL, which stands in reports: give it in GATE_API_KEY")
     if not url.endswith("/v1"):
         raise CheckpointError(f"{text}: give the OpenAI-compatible root, ending in /v1: {url}/v1")
     return Checkpoint("url", served_name or re.sub(r"^https?://", "", url), url=url, served_name=served_name)

@@ -24,6 +24,8 @@ class Model:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.replies: list[Reply] = []
+        self.broken: list[str] = []
+        """Requests that got no answer, also where a test has caught the error."""
 
     def ask(self, case: Case) -> Reply:
         """Ask one case. Raises AskError (a break) when no answer came that could be scored."""
@@ -31,7 +33,11 @@ class Model:
 
     def chat(self, messages: list[Json], *, tools: list[Json] | None = None, max_tokens: int = 512) -> Reply:
         """Ask free form: OpenAI messages and tools. Raises AskError."""
-        reply = self._client.chat(messages, tools=tools or [], max_tokens=max_tokens)
+        try:
+            reply = self._client.chat(messages, tools=tools or [], max_tokens=max_tokens)
+        except AskError as error:
+            self.broken.append(str(error))
+            raise
         self.replies.append(reply)
         return reply
 

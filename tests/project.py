@@ -48,10 +48,10 @@ class Project:
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
         self.path = pytester.path
-        for folder in ("suites", "fixtures/cases", "fixtures/tools"):
+        for folder in ("tests", "suites", "fixtures/cases", "fixtures/tools"):
             (self.path / folder).mkdir(parents=True)
         (self.path / "fixtures/tools/tools.json").write_text(json.dumps([TOOL]))
-        (self.path / "pytest.ini").write_text("[pytest]\n")
+        (self.path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
         self.suite()
         self.cases(a_case("pwd"), a_case("ls"))
         self.script(right("pwd"), right("ls"))

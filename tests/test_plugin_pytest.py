@@ -12,7 +12,6 @@ ESCAPE = "\x1b]0;pwned\x07\x1b[31m::error::red\u202eevil"
 
 
 def test_without_model_the_plugin_is_not_there(project: Project) -> None:
-    (project.path / "tests").mkdir()
     (project.path / "tests/test_own.py").write_text("def test_own(pytestconfig):\n    assert True\n")
     result = project.pytester.runpytest_subprocess()
     assert result.ret == 0
@@ -22,7 +21,6 @@ def test_without_model_the_plugin_is_not_there(project: Project) -> None:
 
 
 def test_model_without_a_path_grades_suites(project: Project, how: tuple[str, ...]) -> None:
-    (project.path / "tests").mkdir()
     (project.path / "tests/test_own.py").write_text("def test_own():\n    assert False\n")
     assert project.run(*how).ret == 0
 

@@ -35,7 +35,7 @@ def running(project: Project, how: tuple[str, ...]) -> Iterator[tuple[subprocess
         command, cwd=project.path, stdout=subprocess.DEVNULL, start_new_session=True
     ) as pytest_process:
         server = _server_of(pytest_process.pid)
-        time.sleep(0.5)
+        _wait_until_asked(server)
         yield pytest_process, server
         pytest_process.kill()
 
@@ -144,6 +144,16 @@ def _server_of(pid: int) -> psutil.Process:
                 return child
         time.sleep(0.05)
     raise AssertionError("the run never started its server")
+
+
+def _wait_until_asked(server: psutil.Process) -> None:
+    """Until a request has been open for a while: one of the cases, not the one-token question at the start."""
+    deadline, seen = time.monotonic() + 60, 0
+    while seen < 4 and time.monotonic() < deadline:
+        time.sleep(0.25)
+        states = [connection.status for connection in server.net_connections(kind="tcp4")]
+        seen = seen + 1 if psutil.CONN_ESTABLISHED in states else 0
+    assert seen == 4, "the run never asked a case"
 
 
 def _gone(server: psutil.Process) -> None:

@@ -147,3 +147,7 @@ def test_a_report_that_cannot_be_written_is_incomplete(project: Project) -> None
 def test_a_folder_for_runs_that_cannot_be_made(project: Project) -> None:
     Path(project.path / "runs").write_text("in the way")
     refused(project.run(), project, "runs")
+
+
+def test_a_key_in_a_url_is_refused_before_it_stands_in_a_report(project: Project) -> None:
+    refused(project.run(model="http://me:secret@127.0.0.1:9/v1"), project, "GATE_API_KEY")

@@ -233,3 +233,16 @@ def test_the_same_results_come_alone_and_with_workers(project: Project) -> None:
 
 def project_suite(body: str, *, mark: str = "") -> str:
     return f'import pytest\n\n{mark}\n@pytest.mark.gate("calls.jsonl")\ndef test_calls(model, case):\n    {body}\n'
+
+
+def test_a_test_that_swallows_a_break_is_a_break(project: Project, how: tuple[str, ...]) -> None:
+    project.script({"user": "pwd", "status": 503}, right("ls"))
+    project.suite(
+        "import contextlib, pytest\nfrom gate.errors import GateError\n\n"
+        '@pytest.mark.gate("calls.jsonl")\ndef test_calls(model, case):\n'
+        "    with contextlib.suppress(GateError):\n        model.ask(case)\n"
+        '    model.chat([{"role": "user", "content": "ls"}])\n'
+    )
+    result = project.run(*how)
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 1/1 hits")

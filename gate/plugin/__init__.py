@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if not config.getoption("gate_model"):
         return
+    _default_to_suites(config)
     worker = hasattr(config, "workerinput")
     controller = config.pluginmanager.hasplugin("dsession")
     if not controller:
@@ -63,7 +64,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if not worker:
         from gate.plugin.run import Run
 
-        _default_to_suites(config)
         config.pluginmanager.register(Run(config, controller=controller), "gate-run")
 
 

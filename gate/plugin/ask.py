@@ -57,11 +57,16 @@ class Ask:
         self._contracts[contract.test] = contract
         metafunc.parametrize("case", found, ids=[case.id for case in found])
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        if item.get_closest_marker("gate") and not _only_case(item):
-            raise pytest.Collector.CollectError(
-                f"gate: {item.nodeid}: a gated test takes no parameter but its cases: another one would ask twice"
-            )
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self) -> Generator[None, Any, Any]:
+        """Refuse what would ask a case twice: a second parameter, from a mark or from a fixture."""
+        made = yield
+        for item in made if isinstance(made, list) else []:
+            if isinstance(item, pytest.Function) and item.get_closest_marker("gate") and not _only_case(item):
+                raise pytest.Collector.CollectError(
+                    f"gate: {item.nodeid}: a gated test takes no parameter but its cases"
+                )
+        return made
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -116,16 +121,19 @@ class Ask:
         if call.excinfo is not None and not call.excinfo.errisinstance(AssertionError):
             return
         assert_failed = call.excinfo is not None
-        replies: list[Reply] = item.funcargs["model"].replies  # type: ignore[attr-defined]
-        if not replies:
-            report.outcome, report.longrepr = "failed", "the test asked the model nothing: it must call model.ask(case)"
+        model: Model = item.funcargs["model"]  # type: ignore[attr-defined]
+        if model.broken or not model.replies:
+            report.outcome = "failed"
+            report.longrepr = (
+                "; ".join(model.broken) or "the test asked the model nothing: it must call model.ask(case)"
+            )
             return
         reasons = self._reasons or _lines(call) if assert_failed else []
-        result = _result(item, tuple(replies), reasons, assert_failed=assert_failed)
+        result = _result(item, tuple(model.replies), reasons, assert_failed=assert_failed)
         report.outcome, report.longrepr = "passed", None
         report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
         report.gate_hit = result.hit  # type: ignore[attr-defined]
-        report.user_properties.append(("gate", "hit" if result.hit else "miss"))
+        item.user_properties.append(("gate", "hit" if result.hit else "miss"))
 
 
 _EXPECTED = (expect.ExpectedCalls, expect.ExpectedAnswer)

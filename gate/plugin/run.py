@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import re
@@ -70,9 +71,10 @@ class Run:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        if self._config.option.collectonly:
+        option = self._config.option
+        if option.collectonly:
             return (yield)
-        if not self._controller and not session.testsfailed:
+        if not self._controller and (option.continue_on_collection_errors or not session.testsfailed):
             self._serve()
             self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
         try:
@@ -136,16 +138,9 @@ class Run:
             raise pytest.UsageError(str(error)) from error
 
     def _serve(self) -> None:
-        start = Start(
-            folder=self.folder,
-            timeout=self._config.getoption("gate_start_timeout"),
-            context=self._config.getoption("gate_context"),
-            parallel=max(1, len(self._config.getoption("tx", None) or [])),
-            say=self._progress(),
-        )
         try:
-            self.folder.mkdir(parents=True)
-            serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=start)
+            self._make_folder()
+            serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
             if serving is None:
                 raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
             self._serving = serving
@@ -153,6 +148,28 @@ class Run:
         except (GateError, OSError) as error:
             self._stop()
             raise pytest.UsageError(str(error)) from error
+
+    def _start(self) -> Start:
+        option = self._config.getoption
+        return Start(
+            folder=self.folder,
+            timeout=option("gate_start_timeout"),
+            context=option("gate_context"),
+            parallel=max(1, len(option("tx", None) or [])),
+            say=self._progress(),
+        )
+
+    def _make_folder(self) -> None:
+        """A folder of its own, also for two runs that begin in the same second."""
+        plain = self.folder
+        for number in itertools.count(2):
+            try:
+                self.folder.mkdir(parents=True)
+                return
+            except FileExistsError:
+                if not self.folder.is_dir():
+                    raise
+                self.folder = plain.with_name(f"{plain.name}-{number}")
 
     def _progress(self) -> Any:
         """Say each new state on a line; on a terminal the seconds of one state count up in place."""

@@ -1,0 +1,135 @@
+"""Case files: strict, with file:line in every error, and a digest over what is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate import cases, jsonl
+from gate.errors import CaseError
+from tests.project import TOOL, a_case
+
+
+@pytest.fixture
+def fixtures(tmp_path: Path) -> Path:
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/tools.json").write_text(json.dumps([TOOL]))
+    return tmp_path
+
+
+def load(fixtures: Path, *rows: Any) -> cases.CaseFile:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (fixtures / "cases/x.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return cases.load("x.jsonl", fixtures)
+
+
+def test_a_line_becomes_a_case_with_its_tools_resolved(fixtures: Path) -> None:
+    (case,) = load(fixtures, a_case("pwd", tags=["terminal"], source="mine", max_tokens=64)).cases
+    assert (case.id, case.split, case.tags, case.source, case.max_tokens) == ("pwd", "dev", ("terminal",), "mine", 64)
+    assert case.tools == [TOOL]
+    assert case.calls == [{"name": "terminal", "arguments": {"command": "pwd"}}]
+
+
+def test_tools_may_stand_in_the_case_or_be_absent(fixtures: Path) -> None:
+    with_none = a_case("a", calls=[])
+    del with_none["tools"]
+    first, second = load(fixtures, a_case("b", tools=[TOOL]), with_none).cases
+    assert first.tools == [TOOL]
+    assert second.tools == []
+
+
+def test_a_byte_order_mark_empty_lines_and_windows_line_ends_are_no_problem(fixtures: Path) -> None:
+    row = json.dumps(a_case("pwd"))
+    (fixtures / "cases/x.jsonl").write_bytes(b"\xef\xbb\xbf" + row.encode() + b"\r\n\r\n")
+    assert len(cases.load("x.jsonl", fixtures).cases) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "x.jsonl:2: not JSON"),
+        ('{"id": NaN}', "NaN"),
+        ('{"id": "a", "id": "b"}', "key 'id' stands twice"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "case: "),
+        (a_case("pwd"), "id 'pwd' stands twice"),
+        (a_case("a b"), "case.id"),
+        (a_case("a", messages=[]), "case.messages"),
+        (a_case("a", messages=[{"role": "robot", "content": "x"}]), "role"),
+        (a_case("a", messages=[{"role": "user", "content": "x", "mood": "good"}]), "mood"),
+        (a_case("a", split="test"), "case.split"),
+        (a_case("a", max_tokens=0), "case.max_tokens"),
+        (a_case("a", expect={}), "case.expect"),
+        (a_case("a", expect={"calls": [], "order": "fast"}), "order"),
+        (a_case("a", tools="../tools"), "tools"),
+        (a_case("a", tools="gone"), "known: tools"),
+        (a_case("a", tools=[{"name": "flat"}]), "a tool must be"),
+        (a_case("a", tools=[TOOL, TOOL]), "same name"),
+        (
+            a_case("a", tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]),
+            "no JSON Schema",
+        ),
+        (a_case("a", calls=[{"name": "terminal", "arguments": {"cmd": "x"}}]), "cmd"),
+        (a_case("a", calls=[{"name": "nothing", "arguments": {}}]), "nothing"),
+    ],
+)
+def test_a_bad_line_is_named(fixtures: Path, row: Any, message: str) -> None:
+    with pytest.raises(CaseError, match=message) as raised:
+        load(fixtures, a_case("pwd"), row)
+    assert "x.jsonl:2" in str(raised.value)
+
+
+def test_a_file_without_a_case_is_refused(fixtures: Path) -> None:
+    with pytest.raises(CaseError, match="holds no case"):
+        load(fixtures, "")
+
+
+def test_a_missing_file_and_one_outside_are_refused(fixtures: Path) -> None:
+    with pytest.raises(CaseError, match="there is no"):
+        cases.load("gone.jsonl", fixtures)
+    with pytest.raises(CaseError, match="must lie under"):
+        cases.load("../tools/tools.json", fixtures)
+
+
+def test_bytes_that_are_no_text_are_refused(fixtures: Path) -> None:
+    (fixtures / "cases/x.jsonl").write_bytes(b'{"id": "\xff"}')
+    with pytest.raises(CaseError, match="not UTF-8"):
+        cases.load("x.jsonl", fixtures)
+
+
+def test_the_digest_is_over_what_is_asked_and_expected(fixtures: Path) -> None:
+    plain = load(fixtures, a_case("pwd")).digest
+    assert load(fixtures, a_case("pwd", source="elsewhere", tags=["x"])).digest == plain
+    different = [
+        a_case("ls"),
+        a_case("pwd", max_tokens=7),
+        a_case("pwd", split="held-out"),
+        a_case("pwd", tools=[TOOL | {"function": TOOL["function"] | {"description": "Other."}}]),
+        a_case("pwd", expect={"calls": []}),
+    ]
+    assert len({plain, *[load(fixtures, row).digest for row in different]}) == 6
+
+
+def test_a_tools_file_that_changes_is_read_again(fixtures: Path) -> None:
+    before = load(fixtures, a_case("pwd")).digest
+    other = TOOL | {"function": TOOL["function"] | {"description": "Other words of another length."}}
+    (fixtures / "tools/tools.json").write_text(json.dumps([other]))
+    assert load(fixtures, a_case("pwd")).digest != before
+
+
+def test_writing_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.json"
+    jsonl.write_whole(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jsonl.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        jsonl.write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

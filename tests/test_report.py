@@ -1,0 +1,93 @@
+"""Reports survive the way to disk and back, and anything that is none is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate import report, stats
+from gate.errors import ReportError
+from gate.types import Break, Contract, Reply, Report, Result
+
+REPLY = Reply(
+    "hi \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+    "",
+    [],
+    [],
+    "stop",
+    "",
+    {},
+    0.1,
+    200,
+    0.5,
+    "{}",
+)
+WHOLE = Report(
+    version=report.VERSION,
+    checkpoint={"kind": "mlx", "name": "m", "where": "/m", "digest": "0" * 64, "verified": True, "bytes": 1},
+    made={
+        "gate": "0.1.0",
+        "python": "3.11",
+        "started": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.5,
+        "command": ["pytest"],
+        "runtime": "mlx_lm",
+        "server": {},
+        "sampling": {"seed": 0},
+        "hardware": {},
+        "versions": {},
+    },
+    contracts=(Contract("t", "c.jsonl", "1" * 64, ("a", "b"), 0.5),),
+    results=(Result("t", "a", "dev", False, False, ("wrong",), "?", {"calls": []}, (REPLY,)),),
+    breaks=(Break("t[b]", "call: no answer"),),
+    skips=(),
+)
+
+
+def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    report.write(tmp_path / "report.json", WHOLE)
+    assert report.read(tmp_path / "report.json") == WHOLE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"results": [{}]},
+        {"extra": 1},
+        {"contracts": [report.plain(WHOLE.contracts[0]) | {"floor": 1.5}]},
+        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": []}]},
+        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": ["a", "a"]}]},
+        {"results": [report.plain(WHOLE.results[0]) | {"hit": 1}]},
+        {"results": [report.plain(WHOLE.results[0]) | {"replies": []}]},
+        {"checkpoint": {}},
+    ],
+)
+def test_what_is_no_report_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report.plain(WHOLE) | change))
+    with pytest.raises(ReportError, match="is no report of version 1"):
+        report.read(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": NaN}', '{"version": 1, "version": 1}'])
+def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(ReportError, match="cannot be read as a report"):
+        report.read(path)
+    with pytest.raises(ReportError):
+        report.read(tmp_path / "gone.json")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="could not be written"):
+        report.write(tmp_path / "gone/report.json", WHOLE)
+
+
+def test_a_results_seconds_and_margin_are_those_of_its_replies() -> None:
+    assert (WHOLE.results[0].seconds, WHOLE.results[0].margin, WHOLE.results[0].leaked) == (0.1, 0.5, False)
+    assert stats.quantile([WHOLE.results[0].seconds], 0.95) == 0.1
