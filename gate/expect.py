@@ -25,7 +25,7 @@ from gate.errors import CaseError
 from gate.matchers import Place, matcher
 from gate.types import Json
 from gate.validity import breach, parts, schema_errors, schema_problem, unfit
-from gate.words import join, one_line, show
+from gate.words import join, one_line, show, wanted_call
 
 MAX_REASONS = 20
 MAX_CALLS = 100
@@ -156,7 +156,7 @@ def _call_reasons(expect: Json, calls: list[Any], offered: dict[str, Json]) -> I
     for want, call in pairs.items():
         yield from table[want][call]
     for want in (i for i in range(len(wanted)) if i not in pairs):
-        yield f"missing call: {_call(wanted[want])}"
+        yield f"missing call: {wanted_call(wanted[want])}"
     extra = "unexpected call:" if wanted else "expected no call, got"
     for call in (i for i in range(len(got)) if i not in pairs.values()):
         yield from (f"{extra} {_call(got[call])}", *(faults[call] if wanted else []))
@@ -204,7 +204,7 @@ def _faults(call: Json, offered: dict[str, Json]) -> list[str]:
 
 def _pair_reasons(want: Json, call: Json, faults: list[str], offered: dict[str, Json]) -> list[str]:
     if want["name"] != call.get("name"):
-        return [f"expected {_call(want)}, got {_call(call)}", *faults]
+        return [f"expected {wanted_call(want)}, got {_call(call)}", *faults]
     if want["name"] not in offered or not isinstance(call.get("arguments"), dict) or unfit(call["arguments"]):
         return faults
     schema = offered[want["name"]]

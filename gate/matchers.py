@@ -27,7 +27,7 @@ from typing import Any
 
 from gate.types import Json
 from gate.validity import MAX_DEPTH, found, pattern_problem, schema_errors, schema_problem, unfit
-from gate.words import folded, join, one_line, show
+from gate.words import folded, join, one_line, show, wanted
 
 _NUMBERS = (int, float)
 _IGNORED = frozenset(",./-_*^'\"`")
@@ -87,7 +87,7 @@ def mismatches(expected: Any, got: Any, place: Place) -> list[str]:
         equal = any(not mismatches(each, got, place) for each in expected[name])
     else:
         equal = _MATCHES[name](expected, got) if name else _key(expected) == _key(got)
-    return [] if equal else [one_line(f"{place.path}: expected {show(expected)}, got {show(got)}")]
+    return [] if equal else [one_line(f"{place.path}: expected {wanted(expected)}, got {show(got)}")]
 
 
 def problems(expected: Any, path: str) -> list[str]:
@@ -117,7 +117,7 @@ def _object_mismatches(expected: Json, got: Json, place: Place) -> list[str]:
         elif key in expected and (key in got or (default and not optional)):
             lines += mismatches(expected[key], got[key] if key in got else default[0], spot)
         elif key in expected and not optional:
-            lines.append(one_line(f"{spot.path}: expected {show(expected[key])}, got nothing"))
+            lines.append(one_line(f"{spot.path}: expected {wanted(expected[key])}, got nothing"))
     return lines
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from gate.types import Finding, Json, Outcome, Reply, Report, Result, Verdict
+from gate.words import wanted_call
 
 FRAGILE = 5
 """Hits with the smallest margins that are listed."""
@@ -98,8 +99,8 @@ def _missing(verdict: Verdict) -> str:
 
 
 def _expected(expect: Json) -> str:
-    if set(expect) == {"calls"}:
-        return ", ".join(_call(call) for call in expect["calls"]) or "no call"
+    if set(expect) <= {"calls", "order"} and "calls" in expect:
+        return ", ".join(wanted_call(call) for call in expect["calls"]) or "no call"
     return json.dumps(expect, ensure_ascii=False)
 
 

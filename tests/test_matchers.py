@@ -189,7 +189,7 @@ def test_reasons_name_the_path_and_set_expected_beside_got() -> None:
     assert mismatches(expected, {"a": [{"b": "ls"}], "the key": None, "d": 5}, Place("terminal")) == [
         'terminal.a[0].b: expected "pwd", got "ls"',
         'terminal["the key"]: expected 1, got null',
-        'terminal.c: expected {"$regex": "x"}, got nothing',
+        "terminal.c: expected /x/, got nothing",
         "terminal.d: expected nothing, got 5",
     ]
 

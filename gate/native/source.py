@@ -1,0 +1,139 @@
+"""The text being read. Its searches and brackets cost linear time in total, however often they are asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gate.types import Json
+
+Found = tuple[list[Json], int]
+"""The calls that a reader found, and where to read on."""
+
+_CLOSING = {"[": "]", "{": "}", "(": ")"}
+_TOKEN = re.compile(r"""[][(){}"'\\]""")
+_STRING_END = {
+    '"': re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL),
+    "'": re.compile(r"(?:[^'\\]++|\\.)*+'", re.DOTALL),
+}
+_SOLID = re.compile(r"[^\s,;]")
+_FENCE = re.compile(r"\s*+`{3,}")
+_TOKEN_START = re.compile(r"<[|｜/]|<(?:\w{1,20}[:_])?tool_?calls?>|\[/?[A-Z_]+\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a bracket ends, and how deep the brackets inside it nest."""
+
+    end: int | None
+    height: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A bracket that waits for its end."""
+
+    start: int
+    closing: str
+    height: int = 1
+
+
+class Source:
+    """A text, and the memory that keeps reading it linear."""
+
+    __slots__ = ("_fuel", "_searches", "_spans", "settled", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.settled = 0
+        """Everything before this index is reasoning or a call that was found."""
+        self._fuel = 4 * len(text) + 4096
+        self._searches: dict[re.Pattern[str], tuple[int, re.Match[str] | None]] = {}
+        self._spans: dict[int, _Span] = {}
+
+    def seek(self, pattern: re.Pattern[str], start: int) -> re.Match[str] | None:
+        """First match at or after `start`. An answer that still holds is not looked for again."""
+        since, match = self._searches.get(pattern, (len(self.text) + 1, None))
+        if since <= start and (match is None or match.start() >= start):
+            return match
+        match = pattern.search(self.text, start)
+        self._searches[pattern] = (start, match)
+        return match
+
+    def afford(self, length: int) -> bool:
+        """Pay for reading `length` characters once more; False once a hostile text has used up its share."""
+        self._fuel -= length
+        return self._fuel >= 0
+
+    def close(self, start: int) -> int | None:
+        """Index after the bracket that closes the one at `start`; None where none does."""
+        if start not in self._spans:
+            self._pair(start)
+        return self._spans[start].end
+
+    def height(self, start: int) -> int:
+        """How deep the brackets from the one at `start` nest, itself included."""
+        self.close(start)
+        return self._spans[start].height
+
+    def blank(self, start: int, end: int) -> bool:
+        """Is there nothing between the two, white space and what separates calls aside?"""
+        solid = self.seek(_SOLID, start)
+        return solid is None or solid.start() >= end
+
+    def rest(self, start: int) -> str:
+        """What was written from `start` to the next token or the end: the arguments of a torn call.
+
+        It may be long. Read on after it, or the whole is no longer linear.
+        """
+        token = self.seek(_TOKEN_START, start)
+        return self.text[start : token.start() if token else len(self.text)].strip()
+
+    def past_fence(self, at: int) -> int:
+        """Index after the fence that ends at `at`, so that it opens no other; `at` where there is none."""
+        fence = _FENCE.match(self.text, at)
+        return fence.end() if fence else at
+
+    def _pair(self, start: int) -> None:
+        """Pair the bracket at `start` and those inside it. What was paired before is jumped over.
+
+        Linear over all calls: two readings that differ in what is inside a string never come to agree, as each quote
+        swaps two states and a backslash outside a string ends the reading. So no place is read more than three times.
+        """
+        opened: list[_Open] = []
+        at = start
+        while token := _TOKEN.search(self.text, at):
+            after = self._step(token, opened)
+            if after is None:
+                break
+            if not opened:
+                return
+            at = after
+        for bracket in opened:
+            self._spans[bracket.start] = _Span(None, bracket.height)
+
+    def _step(self, token: re.Match[str], opened: list[_Open]) -> int | None:
+        """Take in one bracket or one string; index after it, or None where the brackets do not match."""
+        mark = token.group()
+        if mark in _STRING_END:
+            string = _STRING_END[mark].match(self.text, token.end())
+            return string.end() if string else None
+        if mark == "\\":
+            return None
+        if mark not in _CLOSING:
+            return self._pop(mark, token.end(), opened)
+        span = self._spans.get(token.start())
+        if span is None:
+            opened.append(_Open(token.start(), _CLOSING[mark]))
+            return token.end()
+        opened[-1].height = max(opened[-1].height, span.height + 1)
+        return span.end
+
+    def _pop(self, mark: str, after: int, opened: list[_Open]) -> int | None:
+        if opened[-1].closing != mark:
+            return None
+        bracket = opened.pop()
+        self._spans[bracket.start] = _Span(after, bracket.height)
+        if opened:
+            opened[-1].height = max(opened[-1].height, bracket.height + 1)
+        return after
