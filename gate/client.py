@@ -85,13 +85,13 @@ class Client:
         return self.get(path)[1]
 
     def get(self, path: str) -> tuple[str, Json]:
-        """GET a path of the server's root: its Server header and the JSON object, {} when it has no such path."""
+        """GET a path of the server's root: its Server header and the JSON object, {} when that is none."""
         headers = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
         try:
             response = self._http.get(f"{self.server.url.removesuffix('/v1')}{path}", headers=headers)
-            value = response.json() if response.status_code == 200 else {}
         except Exception as error:
             raise AskError(f"{self.server.url}: {path}: {error}") from error
+        value = replies.loads(response.text) if response.status_code == 200 else None
         return response.headers.get("server", ""), value if isinstance(value, dict) else {}
 
     def request(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Json:

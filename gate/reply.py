@@ -19,7 +19,7 @@ MODEL_FAULTS = ("output that does not match the expected", "Failed to parse tool
 
 def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
     """A Reply from an HTTP status and body. Raises AskError when it says nothing about the model."""
-    body = _loads(text)
+    body = loads(text)
     if status == 500 and any(fault in text for fault in MODEL_FAULTS):
         return failed(f"the server could not parse what the model wrote: {_error(body, text)}", seconds, status, text)
     if status != 200:
@@ -33,7 +33,7 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
         content=content,
         reasoning=_content(message.get("reasoning_content") or message.get("reasoning")),
         calls=calls,
-        leaks=native.find(content, tools or None) if content else [],
+        leaks=native.find(content, tools) if content else [],
         finish=finish,
         fault=_fault(content, calls, finish),
         usage=body.get("usage") or {},
@@ -47,6 +47,14 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
 def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
     """The Reply of a model whose answer did not come through the server."""
     return Reply("", "", [], [], "", fault, {}, seconds, status, None, raw)
+
+
+def loads(text: str) -> Any:
+    """JSON from a server or a model, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _fault(content: str, calls: list[Json], finish: str) -> str:
@@ -88,7 +96,7 @@ def _calls(message: Json) -> list[Json]:
 def _call(function: Json) -> Json:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        parsed = _loads(arguments)
+        parsed = loads(arguments)
         arguments = parsed if isinstance(parsed, dict) else arguments
     name = function.get("name")
     return {"name": name if isinstance(name, str) else "", "arguments": arguments}
@@ -114,13 +122,6 @@ def _without_logprobs(body: Json) -> str:
     """The body as received, less the log-probabilities: they are most of it, and their sum is `margin`."""
     choices = [{k: v for k, v in c.items() if k != "logprobs"} for c in body["choices"] if isinstance(c, dict)]
     return json.dumps(body | {"choices": choices}, ensure_ascii=False)
-
-
-def _loads(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _error(body: Any, text: str) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from gate import machine
 from tests.project import Project
 
 pytest_plugins = ["pytester"]
+
+os.environ["GATE_CACHE"] = str(machine.cache_folder())
+"""pytester gives each test a home of its own; the demo model stays in the user's cache all the same."""
 
 
 @pytest.fixture

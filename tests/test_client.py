@@ -250,3 +250,9 @@ def test_a_url_that_answers_a_token_with_no_json_is_refused(tmp_path: Any) -> No
     with served(lambda handler, _: send(handler, 200, "<html>"), MODELS) as server:
         with pytest.raises(ServeError, match="not JSON"):
             serve_url(server, tmp_path)
+
+
+def test_a_list_of_models_that_breaks_off_is_taken_for_none(tmp_path: Any) -> None:
+    """mlx_lm.server answers /v1/models with an empty body where there is no Hugging Face cache folder."""
+    with served(get={"/v1/models": None}, software="BaseHTTP/0.6 Python/3.11") as server:
+        assert serve_url(server, tmp_path).model == "default_model"

@@ -25,6 +25,25 @@ def test_model_without_a_path_grades_suites(project: Project, how: tuple[str, ..
     assert project.run(*how).ret == 0
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_model_outside_of_the_project_does_not_move_its_root(
+    project: Project, how: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory, joined: bool
+) -> None:
+    """pytest takes the value of an option that it does not know yet for a test path."""
+    elsewhere = tmp_path_factory.mktemp("models") / "fused"
+    elsewhere.mkdir()
+    arguments = (f"--model={elsewhere}",) if joined else ("--model", str(elsewhere))
+    result = project.pytester.runpytest_subprocess(*arguments, *how)
+    assert "no checkpoint" in result.stderr.str()
+    (elsewhere / "suites").mkdir()
+    (elsewhere / "suites/test_trap.py").write_text("raise SystemExit('collected from the model')")
+    script = elsewhere / "answers.jsonl"
+    script.write_text((project.path / "answers.jsonl").read_text())
+    result = project.run(*how, model=f"scripted:{script}")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"rootdir: {project.path}"])
+
+
 def test_collect_only_lists_the_cases_and_serves_nothing(project: Project, how: tuple[str, ...]) -> None:
     result = project.run(*how, "--collect-only", "-q")
     assert result.ret == 0

@@ -55,6 +55,11 @@ def base() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gguf() -> Path:
+    return smollm2.gguf()
+
+
+@pytest.fixture(scope="session")
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter that has learned to call terminal(command=<the message>)."""
     data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("adapter")
@@ -126,10 +131,10 @@ def test_smollm2_by_its_name_knows_the_capital_of_france(project: Project) -> No
     assert last_line(result).startswith("PASS: 1/1"), result.stdout.str()
 
 
-def test_a_gguf_is_graded_on_a_real_llama_server(calls: Project, how: tuple[str, ...]) -> None:
+def test_a_gguf_is_graded_on_a_real_llama_server(calls: Project, gguf: Path, how: tuple[str, ...]) -> None:
     calls.suite(TALK, name="test_talk.py")
     calls.cases(CAPITAL, name="talk.jsonl")
-    result = calls.run(*how, model=str(smollm2.gguf()))
+    result = calls.run(*how, model=str(gguf))
     assert result.ret == 1
     assert last_line(result).startswith("BELOW_FLOOR"), result.stdout.str()
     report = calls.report()
@@ -154,8 +159,8 @@ def test_a_url_is_graded_and_its_digest_is_unverified(calls: Project, base: Path
     assert calls.report()["made"]["runtime"] == "mlx_lm"
 
 
-def test_a_truncated_gguf_is_refused_with_the_servers_own_words(calls: Project) -> None:
-    whole = smollm2.gguf().read_bytes()
+def test_a_truncated_gguf_is_refused_with_the_servers_own_words(calls: Project, gguf: Path) -> None:
+    whole = gguf.read_bytes()
     (calls.path / "half.gguf").write_bytes(whole[: len(whole) // 2])
     result = calls.run(model="half.gguf")
     assert result.ret == 4

@@ -7,8 +7,12 @@ when there is one, the controller and its workers under xdist. Carries values, d
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+PATHS = ("--model", "--base", "--gate-runs")
+"""Options whose value can be a path."""
 MARKER = (
     "gate(cases, *, floor=1.0, drop=None): ask every case of fixtures/cases/<cases> and demand a rate of hits of at "
     "least `floor`; `drop` is the number of regressions accepted against the champion."
@@ -48,6 +52,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    """Start over with `--model=PATH` where `--model PATH` was given.
+
+    pytest looks for its root folder before it knows the options of plugins, and takes PATH for a test path: with a
+    model outside of the project it would miss the project's configuration. (_pytest/config/findpaths.py)
+    """
+    given = list(config.invocation_params.args)
+    joined = _joined(given)
+    return None if joined == given else pytest.main(joined, plugins=config.invocation_params.plugins)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the role once: alone, controller or worker."""
@@ -65,6 +81,17 @@ def pytest_configure(config: pytest.Config) -> None:
         from gate.plugin.run import Run
 
         config.pluginmanager.register(Run(config, controller=controller), "gate-run")
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The arguments with each of our options that names an existing path joined to it by `=`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in PATHS and Path(argument).exists():
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _default_to_suites(config: pytest.Config) -> None:
