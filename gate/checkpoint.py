@@ -32,6 +32,8 @@ def identify(text: str, *, base: str | None = None, served_name: str = "") -> Ch
         raise CheckpointError(f"--served-name belongs to a URL, and {text} is none")
     if text.startswith("scripted:"):
         return _scripted(Path(text.removeprefix("scripted:")))
+    if text == "smollm2" and Path(text).exists():
+        raise CheckpointError("smollm2 is the demo model's name and a path here: for the path, write ./smollm2")
     if text == "smollm2":
         return Checkpoint("mlx", "smollm2", smollm2.ensure(progress=True))
     path = Path(text).expanduser()
@@ -69,8 +71,11 @@ def digest(checkpoint: Checkpoint, *, fresh: bool = False) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def described(checkpoint: Checkpoint, server: Server) -> Json:
-    """What a report says of the checkpoint. A URL's digest is over what its server tells, and marked unverified."""
+def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
+    """What a report says of the checkpoint, whose files had this digest before they were served.
+
+    A URL has no files: its digest is over what its server tells, and marked unverified.
+    """
     where = checkpoint.url or str(checkpoint.path)
     facts: Json = {"kind": checkpoint.kind, "name": checkpoint.name, "where": where}
     if checkpoint.kind == "url":
@@ -79,7 +84,7 @@ def described(checkpoint: Checkpoint, server: Server) -> Json:
     if checkpoint.base:
         facts["base"] = str(checkpoint.base)
     size = sum(path.stat().st_size for path in files(checkpoint).values())
-    return facts | {"digest": digest(checkpoint), "verified": True, "bytes": size}
+    return facts | {"digest": digest, "verified": True, "bytes": size}
 
 
 def _url(text: str, served_name: str) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from functools import cache
 from importlib import resources
@@ -16,13 +17,16 @@ from gate.errors import CaseError, ReportError
 from gate.types import Break, Contract, Json, Reply, Report, Result
 
 VERSION = 1
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which a server can send as an escape and UTF-8 cannot hold: kept as an escape."""
 
 
 def write(path: Path, report: Report) -> None:
     """Write a report so that it is there whole or not at all. Raises ReportError, for a full disk for example."""
     try:
-        jsonl.write_whole(path, json.dumps(plain(report), ensure_ascii=False, indent=1) + "\n")
-    except (OSError, UnicodeEncodeError) as error:
+        text = json.dumps(plain(report), ensure_ascii=False, indent=1)
+        jsonl.write_whole(path, SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    except OSError as error:
         raise ReportError(f"{path}: the report could not be written: {error}; the run counts as not graded") from error
 
 

@@ -174,6 +174,6 @@ def test_a_broken_memory_of_hashes_costs_nothing_but_time(tmp_path: Path) -> Non
 def test_a_urls_digest_is_what_its_server_tells_and_unverified() -> None:
     url = Checkpoint("url", "x", url="http://localhost:1/v1")
     told = [Server(url.url, "x", "llama.cpp", {}, {"build_info": build}) for build in ("b1", "b2")]
-    first, second = (checkpoints.described(url, server) for server in told)
+    first, second = (checkpoints.described(url, server, digest="") for server in told)
     assert first["digest"] != second["digest"]
     assert first["verified"] is False

@@ -151,3 +151,27 @@ def test_a_folder_for_runs_that_cannot_be_made(project: Project) -> None:
 
 def test_a_key_in_a_url_is_refused_before_it_stands_in_a_report(project: Project) -> None:
     refused(project.run(model="http://me:secret@127.0.0.1:9/v1"), project, "GATE_API_KEY")
+
+
+def test_an_empty_model_is_no_run_without_the_gate(project: Project) -> None:
+    """`--model "$MODEL"` with an unset variable must not end in green project tests."""
+    (project.path / "tests/test_own.py").write_text("def test_own():\n    pass\n")
+    refused(project.run(model=""), project, "--model was given without a value")
+
+
+def test_python_without_asserts_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    refused(project.run("--assert=plain"), project, "leaves asserts out")
+
+
+def test_a_marker_that_would_do_nothing_is_refused(project: Project) -> None:
+    project.suite(
+        'import pytest, unittest\n\nclass TestCalls(unittest.TestCase):\n    @pytest.mark.gate("calls.jsonl")\n'
+        "    def test_calls(self):\n        pass\n"
+    )
+    refused(project.run(), project, "the gate marker does nothing here")
+
+
+def test_the_demo_models_name_as_a_folder_is_ambiguous(project: Project) -> None:
+    (project.path / "smollm2").mkdir()
+    refused(project.run(model="smollm2"), project, "./smollm2")

@@ -246,3 +246,30 @@ def test_a_test_that_swallows_a_break_is_a_break(project: Project, how: tuple[st
     result = project.run(*how)
     assert result.ret == 1
     assert last_line(result).startswith("INCOMPLETE: 1/1 hits")
+
+
+@pytest.mark.parametrize(
+    "when", ["model.ask(case); pytest.exit('enough', returncode=0)", "pytest.exit('x', returncode=0)"]
+)
+def test_a_test_that_ends_the_run_with_0_does_not_open_the_gate(project: Project, when: str) -> None:
+    project.suite(project_suite(when))
+    result = project.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["INCOMPLETE: *"])
+
+
+def test_a_fixture_in_the_models_place_is_a_break(project: Project, how: tuple[str, ...]) -> None:
+    (project.path / "conftest.py").write_text(
+        "import pytest, types\n\n@pytest.fixture\ndef model():\n"
+        "    return types.SimpleNamespace(ask=lambda case: case, replies=[1], broken=[])\n"
+    )
+    result = project.run(*how)
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 0/0")
+
+
+def test_a_conftest_that_drops_cases_silently_is_incomplete(project: Project, how: tuple[str, ...]) -> None:
+    (project.path / "conftest.py").write_text("def pytest_collection_modifyitems(items):\n    del items[1:]\n")
+    result = project.run(*how)
+    assert result.ret == 1
+    assert "not asked" in last_line(result)

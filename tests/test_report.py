@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,9 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
 def test_a_results_seconds_and_margin_are_those_of_its_replies() -> None:
     assert (WHOLE.results[0].seconds, WHOLE.results[0].margin, WHOLE.results[0].leaked) == (0.1, 0.5, False)
     assert stats.quantile([WHOLE.results[0].seconds], 0.95) == 0.1
+
+
+def test_half_a_character_from_a_server_is_kept(tmp_path: Path) -> None:
+    half = replace(WHOLE.results[0], replies=(replace(REPLY, content="a\ud83d b"),))
+    report.write(tmp_path / "report.json", replace(WHOLE, results=(half,)))
+    assert report.read(tmp_path / "report.json").results[0].replies[0].content == "a\ud83d b"

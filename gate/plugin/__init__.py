@@ -7,6 +7,7 @@ when there is one, the controller and its workers under xdist. Carries values, d
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,14 @@ def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the role once: alone, controller or worker."""
     config.addinivalue_line("markers", MARKER)
-    if not config.getoption("gate_model"):
+    if config.getoption("gate_model") is None:
         return
+    if not config.getoption("gate_model"):
+        raise pytest.UsageError("--model was given without a value: is a variable empty?")
+    if sys.flags.optimize:
+        raise pytest.UsageError(
+            "python -O (or PYTHONOPTIMIZE) leaves asserts out, and they are what scores: run without"
+        )
     _default_to_suites(config)
     worker = hasattr(config, "workerinput")
     controller = config.pluginmanager.hasplugin("dsession")

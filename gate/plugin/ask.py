@@ -68,6 +68,13 @@ class Ask:
                 )
         return made
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """A marker that gave no cases would not be graded: one on a unittest method, or added late."""
+        for item in items:
+            if item.get_closest_marker("gate") and not _only_case(item):
+                raise pytest.UsageError(f"gate: {item.nodeid}: the gate marker does nothing here: use a plain function")
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -121,7 +128,10 @@ class Ask:
         if call.excinfo is not None and not call.excinfo.errisinstance(AssertionError):
             return
         assert_failed = call.excinfo is not None
-        model: Model = item.funcargs["model"]  # type: ignore[attr-defined]
+        model = item.funcargs["model"]  # type: ignore[attr-defined]
+        if not isinstance(model, Model):
+            report.outcome, report.longrepr = "failed", "another fixture stands in for `model`: nothing was asked"
+            return
         if model.broken or not model.replies:
             report.outcome = "failed"
             report.longrepr = (

@@ -34,6 +34,7 @@ class Run:
         self._controller = controller
         self._began = datetime.now().astimezone()
         self._serving: Serving | None = None
+        self._digest = ""
         self._described: Json = {}
         self._contracts: dict[str, Contract] = {}
         self._results: list[Result] = []
@@ -115,8 +116,11 @@ class Run:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        passed = self._verdict is not None and self._verdict.outcome is Outcome.PASS
         if self._bad_input:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif session.exitstatus == pytest.ExitCode.OK and not passed and not self._config.option.collectonly:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # for one, pytest.exit(returncode=0) in a test
         yield
         self._say_verdict()
 
@@ -140,13 +144,13 @@ class Run:
     def _serve(self) -> None:
         try:
             self._make_folder()
+            self._digest = checkpoints.digest(self._checkpoint)
             serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
             if serving is None:
                 raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
             self._serving = serving
-            self._described = checkpoints.described(self._checkpoint, serving.server)
+            self._described = checkpoints.described(self._checkpoint, serving.server, digest=self._digest)
         except (GateError, OSError) as error:
-            self._stop()
             raise pytest.UsageError(str(error)) from error
 
     def _start(self) -> Start:
@@ -229,10 +233,8 @@ class Run:
         )
 
     def _check_unchanged(self) -> None:
-        if self._checkpoint.kind == "url":
-            return
         try:
-            changed = checkpoints.digest(self._checkpoint) != self._described["digest"]
+            changed = checkpoints.digest(self._checkpoint) != self._digest
         except CheckpointError as error:
             self._breaks.append(Break("checkpoint", str(error)))
             return
