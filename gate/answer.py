@@ -13,6 +13,7 @@ from gate.words import folded, join, one_line, show
 
 def reasons(answer: Json, content: Any) -> Iterator[str]:
     """Why a text is not the answer that is asked for, a line each. Raises CaseError for a pattern that is too slow."""
+    content = _spoken(content) if isinstance(content, str) else content
     if not isinstance(content, str) or not content.strip():
         yield f"expected an answer in words, got {show(content)}"
         return
@@ -33,6 +34,11 @@ def problems(answer: Any) -> list[str]:
         return [f"answer: expected an object with {', '.join(_FLAWS)}, found {show(answer)}"]
     flaws = {key: _FLAWS[key](value) if key in _FLAWS else "unknown key" for key, value in answer.items()}
     return [one_line(f"{join('answer', key)}: {flaw}") for key, flaw in flaws.items() if flaw]
+
+
+def _spoken(content: str) -> str:
+    """A text without the reasoning that a server has left in it: what was only thought is no answer."""
+    return content.rpartition("</think>")[2].partition("<think>")[0]
 
 
 def _json_reasons(schema: Json, content: str) -> list[str]:

@@ -97,7 +97,10 @@ def _tools(tools: str | list[Json], fixtures: Path, where: str) -> list[Json]:
 
 @cache
 def _tools_file(path: Path, _changed: int) -> list[Json]:
-    value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+    try:
+        value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: cannot be read: {error}") from error
     if not isinstance(value, list) or not value:
         raise CaseError(f"{path}: must be a list of OpenAI tools, and not an empty one")
     return _checked_tools(value, str(path))

@@ -26,7 +26,7 @@ def identify(text: str, *, base: str | None = None, served_name: str = "") -> Ch
     """Say what `--model` names. Raises CheckpointError that says what was found and what would do."""
     if base and not (Path(text) / "adapter_config.json").is_file():
         raise CheckpointError(f"--base belongs to an adapter, and {text} is none (it has no adapter_config.json)")
-    if re.match(r"https?://", text):
+    if re.match(r"https?://", text, re.IGNORECASE):
         return _url(text, served_name)
     if served_name:
         raise CheckpointError(f"--served-name belongs to a URL, and {text} is none")
@@ -89,7 +89,11 @@ def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
 
 def _url(text: str, served_name: str) -> Checkpoint:
     url = text.rstrip("/")
-    if "@" in urlsplit(url).netloc:
+    try:
+        netloc = urlsplit(url).netloc
+    except ValueError as error:
+        raise CheckpointError(f"{text} is no URL: {error}") from error
+    if "@" in netloc:
         raise CheckpointError("a key does not belong into a URL, which stands in reports: give it in GATE_API_KEY")
     if not url.endswith("/v1"):
         raise CheckpointError(f"{text}: give the OpenAI-compatible root, ending in /v1: {url}/v1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
 def loads(text: str, *, where: str) -> Any:
     """Parse strict JSON. Raises CaseError that begins with `where`."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeated)
+        return json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_repeated
+        )
     except json.JSONDecodeError as error:
         raise CaseError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
@@ -54,6 +57,13 @@ def write_whole(path: Path, text: str) -> None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is beyond every double")
+    return value
 
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

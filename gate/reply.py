@@ -7,12 +7,15 @@ reference. Every server differs in something: where reasoning stands, what an un
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
-from gate import native
-from gate.errors import AskError
+from gate import jsonl, native
+from gate.errors import AskError, CaseError
 from gate.types import Json, Reply
 
+ENDINGS = ("stop", "tool_calls", "function_call", "eos", "end_turn")
+"""Finish reasons of an answer that ended by itself."""
 MODEL_FAULTS = ("output that does not match the expected", "Failed to parse tool call arguments")
 """llama-server answers HTTP 500 with these when the *model's* text does not parse (common/chat.cpp)."""
 
@@ -26,17 +29,17 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
         raise AskError(f"HTTP {status}: {_error(body, text)}")
     choice = _choice(body, text)
     message = choice["message"]
-    content = _content(message.get("content"))
+    content, usage = _content(message.get("content")), body.get("usage")
     calls = _calls(message)
     finish = str(choice.get("finish_reason") or "")
     return Reply(
         content=content,
         reasoning=_content(message.get("reasoning_content") or message.get("reasoning")),
         calls=calls,
-        leaks=native.find(content, tools) if content else [],
+        leaks=[_plain(leak) for leak in native.find(content, tools)],
         finish=finish,
         fault=_fault(content, calls, finish),
-        usage=body.get("usage") or {},
+        usage=usage if isinstance(usage, dict) else {},
         seconds=seconds,
         status=status,
         margin=_margin(choice),
@@ -50,9 +53,9 @@ def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
 
 
 def loads(text: str) -> Any:
-    """JSON from a server or a model, None where it is none."""
+    """JSON from a server, None where it is none; numbers that JSON does not have become null."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=lambda _: None, parse_float=_number)
     except (ValueError, RecursionError):
         return None
 
@@ -60,6 +63,8 @@ def loads(text: str) -> Any:
 def _fault(content: str, calls: list[Json], finish: str) -> str:
     if finish == "length":
         return "cut at max_tokens"
+    if finish not in ENDINGS:
+        return f"did not end by itself: finish_reason {finish[:40]!r}"
     if finish == "tool_calls" and not calls:
         return "the server said tool_calls and gave none: it could not parse what the model wrote"
     if not calls and not content.strip():
@@ -69,7 +74,7 @@ def _fault(content: str, calls: list[Json], finish: str) -> str:
 
 def _choice(body: Any, text: str) -> Json:
     """The first choice, with a message in it."""
-    choices = body.get("choices") if isinstance(body, dict) else None
+    choices = body.get("choices") if isinstance(body, dict) and not body.get("error") else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise AskError(f"the answer is no chat completion: {_error(body, text)}")
     if not isinstance(choices[0].get("message"), dict):
@@ -81,36 +86,59 @@ def _choice(body: Any, text: str) -> Json:
 def _content(value: Any) -> str:
     """Text of a content field: a string, null, or a list of typed parts."""
     if isinstance(value, list):
-        return "".join(part.get("text") or "" for part in value if isinstance(part, dict))
+        texts = [part.get("text") for part in value if isinstance(part, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
     return value if isinstance(value, str) else ""
 
 
 def _calls(message: Json) -> list[Json]:
+    """Tool calls as served. What has another shape is a call without a name, never "no call"."""
     given = message.get("tool_calls") or []
-    functions = [c.get("function") if isinstance(c, dict) else None for c in given] if isinstance(given, list) else []
+    given = given if isinstance(given, list) else [given]
+    functions = [call.get("function") if isinstance(call, dict) else None for call in given]
     if isinstance(message.get("function_call"), dict):
         functions.append(message["function_call"])
     return [_call(function if isinstance(function, dict) else {}) for function in functions]
 
 
 def _call(function: Json) -> Json:
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        parsed = loads(arguments)
-        arguments = parsed if isinstance(parsed, dict) else arguments
     name = function.get("name")
-    return {"name": name if isinstance(name, str) else "", "arguments": arguments}
+    return {"name": name if isinstance(name, str) else "", "arguments": _arguments(function.get("arguments"))}
+
+
+def _arguments(given: Any) -> Any:
+    """An object, or what came: also where a key stands twice (parsers take one or the other), and for NaN."""
+    if not isinstance(given, str):
+        return given
+    try:
+        parsed = jsonl.loads(given, where="arguments")
+    except CaseError:
+        return given
+    return parsed if isinstance(parsed, dict) else given
+
+
+def _plain(call: Json) -> Json:
+    """A call that JSON can hold: a number beyond every double becomes part of a text."""
+    try:
+        json.dumps(call, allow_nan=False)
+    except ValueError:
+        return call | {"arguments": str(call["arguments"])}
+    return call
 
 
 def _margin(choice: Json) -> float | None:
     """Smallest gap in nats between the two best tokens of a step; servers give them in any order."""
-    steps = (choice.get("logprobs") or {}).get("content") or []
     gaps = []
-    for step in steps:
-        best = sorted((t["logprob"] for t in step.get("top_logprobs") or [] if _finite(t)), reverse=True)
+    for step in _listed(choice.get("logprobs"), "content"):
+        best = sorted((token["logprob"] for token in _listed(step, "top_logprobs") if _finite(token)), reverse=True)
         if len(best) >= 2:
             gaps.append(best[0] - best[1])
     return min(gaps, default=None)
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _finite(token: Any) -> bool:
@@ -122,6 +150,11 @@ def _without_logprobs(body: Json) -> str:
     """The body as received, less the log-probabilities: they are most of it, and their sum is `margin`."""
     choices = [{k: v for k, v in c.items() if k != "logprobs"} for c in body["choices"] if isinstance(c, dict)]
     return json.dumps(body | {"choices": choices}, ensure_ascii=False)
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _error(body: Any, text: str) -> str:

@@ -455,3 +455,9 @@ def test_an_answer_is_refused_on_one_line(answer: Json, content: Any, reason: st
     assert reasons[0].isprintable()
     assert len(reasons[0]) <= 200
     assert ExpectedAnswer("c", {"answer": answer}) != content
+
+
+@pytest.mark.parametrize("content", ["<think>maybe 42?</think>I do not know.", "<think>42", "so 42</think>No."])
+def test_what_was_only_thought_is_no_answer(content: str) -> None:
+    assert ExpectedAnswer("x", {"answer": {"contains": ["42"]}}) != content
+    assert ExpectedAnswer("x", {"answer": {"contains": ["42"]}}) == "<think>hm</think>It is 42."

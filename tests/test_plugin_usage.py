@@ -172,6 +172,21 @@ def test_a_marker_that_would_do_nothing_is_refused(project: Project) -> None:
     refused(project.run(), project, "the gate marker does nothing here")
 
 
+def test_subtests_are_refused(project: Project) -> None:
+    project.suite(
+        'import pytest\n\n@pytest.mark.gate("calls.jsonl")\n'
+        "def test_calls(model, case, subtests):\n    model.ask(case)\n"
+    )
+    refused(project.run(), project, "subtests cannot be graded")
+
+
+@pytest.mark.parametrize(
+    "given", ["--gate-timeout=nan", "--gate-timeout=0", "--gate-start-timeout=-1", "--gate-context=x"]
+)
+def test_a_limit_that_is_none_is_refused(project: Project, given: str) -> None:
+    refused(project.run(given), project, given.partition("=")[0])
+
+
 def test_the_demo_models_name_as_a_folder_is_ambiguous(project: Project) -> None:
     (project.path / "smollm2").mkdir()
     refused(project.run(model="smollm2"), project, "./smollm2")

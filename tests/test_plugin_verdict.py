@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gate import report as reports
 from tests.project import Project, a_case, last_line, right
 
 NO_TOOL = '''
@@ -231,8 +232,8 @@ def test_the_same_results_come_alone_and_with_workers(project: Project) -> None:
     assert len(scored[0]) == 9
 
 
-def project_suite(body: str, *, mark: str = "") -> str:
-    return f'import pytest\n\n{mark}\n@pytest.mark.gate("calls.jsonl")\ndef test_calls(model, case):\n    {body}\n'
+def project_suite(body: str, *, mark: str = "", cases: str = "calls.jsonl") -> str:
+    return f'import pytest\n\n{mark}\n@pytest.mark.gate("{cases}")\ndef test_calls(model, case):\n    {body}\n'
 
 
 def test_a_test_that_swallows_a_break_is_a_break(project: Project, how: tuple[str, ...]) -> None:
@@ -273,3 +274,68 @@ def test_a_conftest_that_drops_cases_silently_is_incomplete(project: Project, ho
     result = project.run(*how)
     assert result.ret == 1
     assert "not asked" in last_line(result)
+
+
+def test_a_returned_comparison_is_a_break(project: Project, how: tuple[str, ...]) -> None:
+    """`return` for `assert` would pass whatever the model says."""
+    project.script({"content": "nope"})
+    project.suite(project_suite("return model.ask(case).calls == case.calls"))
+    result = project.run(*how)
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 0/0")
+
+
+def test_lf_is_incomplete_also_where_it_leaves_out_a_whole_file(project: Project, how: tuple[str, ...]) -> None:
+    project.cases(a_case("one"), name="one.jsonl")
+    project.suite(
+        name="test_one.py", text=project_suite("assert model.ask(case).calls == case.calls", cases="one.jsonl")
+    )
+    project.script(right("pwd"), right("ls"), {"user": "one", "content": "no"})
+    project.run(*how)
+    project.script({"user": "pwd", "content": "no"}, {"user": "ls", "content": "no"}, right("one"))
+    result = project.run(*how, "--lf")
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 1/1 hits")
+
+
+def test_a_module_that_skips_itself_is_incomplete(project: Project, how: tuple[str, ...]) -> None:
+    project.suite('import pytest\npytest.importorskip("not_there")\n', name="test_skipped.py")
+    result = project.run(*how)
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 2/2 hits")
+
+
+@pytest.mark.parametrize("way", ["option", "conftest"])
+def test_an_ignored_suite_is_incomplete(project: Project, how: tuple[str, ...], way: str) -> None:
+    project.suite(name="test_other.py")
+    if way == "conftest":
+        (project.path / "suites/conftest.py").write_text('collect_ignore = ["test_other.py"]\n')
+    result = project.run(*how, *(("--ignore=suites/test_other.py",) if way == "option" else ()))
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 2/2 hits")
+
+
+@pytest.mark.parametrize("how_it_fails", ["xfail", "hook"])
+def test_a_report_that_failed_without_an_exception_is_a_break(
+    project: Project, how: tuple[str, ...], how_it_fails: str
+) -> None:
+    mark = "@pytest.mark.xfail(strict=True)" if how_it_fails == "xfail" else ""
+    project.suite(project_suite("assert model.ask(case).calls == case.calls", mark=mark))
+    if how_it_fails == "hook":
+        (project.path / "conftest.py").write_text(
+            "import pytest\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
+            "    report = yield\n    if call.when == 'call':\n"
+            "        report.outcome, report.longrepr = 'failed', 'bad thing in the log'\n    return report\n"
+        )
+    result = project.run(*how)
+    assert result.ret == 1
+    assert last_line(result).startswith("INCOMPLETE: 0/0")
+
+
+def test_numbers_that_json_does_not_have_make_a_miss_and_a_report_that_reads_back(project: Project) -> None:
+    odd = '{"choices": [{"message": {"content": null, "tool_calls": [{"function": {"name": "terminal", "arguments": '
+    odd += '"{\\"command\\": 1e999}"}}]}, "finish_reason": "tool_calls"}], "usage": [1]}'
+    project.script({"user": "pwd", "body": odd}, right("ls"))
+    result = project.run()
+    assert last_line(result).startswith("BELOW_FLOOR: 1/2")
+    assert reports.read(project.reports()[0]).results

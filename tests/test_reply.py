@@ -54,6 +54,26 @@ def test_arguments_are_an_object_or_stay_as_they_came(arguments: Any, wanted: An
     assert read(call(arguments), finish="tool_calls").calls == [{"name": "f", "arguments": wanted}]
 
 
+def test_arguments_with_a_key_twice_or_without_a_number_stay_as_they_came() -> None:
+    for text in ('{"command": "rm", "command": "ls"}', '{"a": NaN}', '{"a": 1e999}'):
+        assert read(call(text), finish="tool_calls").calls == [{"name": "f", "arguments": text}]
+
+
+@pytest.mark.parametrize("odd", [{"function": {"name": "f"}}, "f()", 7])
+def test_calls_of_another_shape_are_never_no_call(odd: Any) -> None:
+    assert read({"content": "Hi", "tool_calls": odd}).calls
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "error", None])
+def test_an_answer_that_did_not_end_by_itself_is_a_fault(finish: str | None) -> None:
+    assert "did not end by itself" in read({"content": "Hi"}, finish=finish).fault
+
+
+def test_odd_parts_and_log_probabilities_are_passed_over() -> None:
+    got = read({"content": [{"type": "text", "text": 5}, "x", {"text": "ok"}]}, logprobs={"content": [None, 3]})
+    assert (got.content, got.margin) == ("ok", None)
+
+
 def test_the_older_function_call_field_is_a_call() -> None:
     assert read({"function_call": {"name": "f", "arguments": "{}"}}).calls == [{"name": "f", "arguments": {}}]
 
@@ -102,6 +122,7 @@ def test_llama_servers_parse_error_is_the_models_failure() -> None:
         (200, "[]"),
         (200, '{"error": "model not loaded"}'),
         (200, '{"choices": []}'),
+        (200, '{"error": {"message": "overloaded"}, "choices": [{"message": {"content": "Hi"}}]}'),
         (200, '{"choices": [{"text": "x"}]}'),
         (200, '{"choices": [null]}'),
     ],

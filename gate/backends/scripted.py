@@ -57,6 +57,10 @@ def read_rules(path: Path) -> list[Json]:
     for number, rule in jsonl.read(path):
         if not isinstance(rule, dict) or not set(rule) <= KEYS:
             raise CaseError(f"{path}:{number}: a rule is an object with the keys {', '.join(sorted(KEYS))}")
+        if not isinstance(rule.get("user", ""), str):
+            raise CaseError(f"{path}:{number}: user must be a text: the whole last message")
+        if not all(isinstance(call, dict) and "name" in call for call in rule.get("calls", [])):
+            raise CaseError(f'{path}:{number}: calls are a list of {{"name": "…", "arguments": {{…}}}}')
         rules.append(rule)
     return rules
 

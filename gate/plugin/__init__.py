@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+WEEK = 7 * 24 * 3600.0
 PATHS = ("--model", "--base", "--gate-runs")
 """Options whose value can be a path."""
 MARKER = (
@@ -32,13 +33,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--base", metavar="DIR", dest="gate_base", help="the model under an adapter, if not where it says")
     group.addoption("--served-name", metavar="NAME", dest="gate_served_name", default="", help="a URL's model name")
     group.addoption(
-        "--gate-timeout", metavar="S", type=float, default=600.0, help="seconds for one answer (default %(default)s)"
+        "--gate-timeout", metavar="S", type=_seconds, default=600.0, help="seconds for one answer (default %(default)s)"
     )
     group.addoption(
-        "--gate-start-timeout", metavar="S", type=float, default=600.0, help="seconds to load (default %(default)s)"
+        "--gate-start-timeout", metavar="S", type=_seconds, default=600.0, help="seconds to load (default %(default)s)"
     )
     group.addoption(
-        "--gate-context", metavar="N", type=int, default=8192, help="llama.cpp's context of a request (%(default)s)"
+        "--gate-context", metavar="N", type=_tokens, default=8192, help="llama.cpp's context of a request (%(default)s)"
     )
     group.addoption(
         "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
@@ -88,6 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
         from gate.plugin.run import Run
 
         config.pluginmanager.register(Run(config, controller=controller), "gate-run")
+
+
+def _seconds(text: str) -> float:
+    if not 0 < float(text) <= WEEK:
+        raise ValueError(text)
+    return float(text)
+
+
+def _tokens(text: str) -> int:
+    if not 0 < int(text) < 2**31:
+        raise ValueError(text)
+    return int(text)
 
 
 def _joined(arguments: list[str]) -> list[str]:

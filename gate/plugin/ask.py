@@ -6,7 +6,9 @@ import inspect
 import json
 import math
 from collections.abc import Generator
+from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ class Ask:
         self._fixtures = config.rootpath / config.getini("gate_fixtures")
         self._files: dict[str, cases.CaseFile] = {}
         self._contracts: dict[str, Contract] = {}
+        self._ignored: list[str] = []
         self._plan_sent = False
         self._reasons: list[str] = []
         self.server: Server | None = None
@@ -45,6 +48,15 @@ class Ask:
     def model(self) -> Model:
         """The model under test: `model.ask(case)`, `model.chat(messages, tools=…)`."""
         return Model(self._client)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
+        """Note a part of the suites that a conftest or an option hides, and not pytest's own norecursedirs."""
+        ignored = yield
+        usual = (*self._config.getini("norecursedirs"), "__pycache__")
+        if ignored and not any(fnmatch(collection_path.name, pattern) for pattern in usual):
+            self._ignored.append(str(collection_path))
+        return ignored
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         markers = list(metafunc.definition.iter_markers("gate"))
@@ -70,10 +82,15 @@ class Ask:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """A marker that gave no cases would not be graded: one on a unittest method, or added late."""
+        """Refuse what would look graded and is not: a marker that gave no cases, subtests, `return` for `assert`."""
         for item in items:
-            if item.get_closest_marker("gate") and not _only_case(item):
+            if not item.get_closest_marker("gate"):
+                continue
+            if not _only_case(item):
                 raise pytest.UsageError(f"gate: {item.nodeid}: the gate marker does nothing here: use a plain function")
+            if "subtests" in getattr(item, "fixturenames", ()):
+                raise pytest.UsageError(f"gate: {item.nodeid}: subtests cannot be graded: assert in the test itself")
+            item.add_marker(pytest.mark.filterwarnings("error::pytest.PytestReturnNotNoneWarning"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -81,7 +98,8 @@ class Ask:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if not self._plan_sent:
-            report.gate_plan = json.dumps(plain(tuple(self._contracts.values())))  # type: ignore[attr-defined]
+            plan = {"contracts": plain(tuple(self._contracts.values())), "ignored": self._ignored}
+            report.gate_plan = json.dumps(plan)  # type: ignore[attr-defined]
             self._plan_sent = True
         if call.when == "call" and item.get_closest_marker("gate"):
             self._score(item, call, report)
@@ -123,7 +141,7 @@ class Ask:
 
     def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """A failed assertion is a miss; another exception stays what it is, a break; a skip stays a skip."""
-        if report.skipped or hasattr(report, "wasxfail"):
+        if report.skipped or hasattr(report, "wasxfail") or (report.failed and call.excinfo is None):
             return
         if call.excinfo is not None and not call.excinfo.errisinstance(AssertionError):
             return

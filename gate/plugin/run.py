@@ -25,6 +25,17 @@ from gate.errors import CheckpointError, GateError, ReportError
 from gate.types import Break, Checkpoint, Contract, Json, Outcome, Report, Result, Verdict
 from gate.verdict import decide
 
+NARROWING = {
+    "lf": "--lf",
+    "stepwise": "--stepwise",
+    "keyword": "-k",
+    "markexpr": "-m",
+    "deselect": "--deselect",
+    "ignore": "--ignore",
+    "ignore_glob": "--ignore-glob",
+}
+"""pytest's options that can leave out tests, some without a trace."""
+
 
 class Run:
     """One run, from the checkpoint to the verdict line."""
@@ -44,6 +55,8 @@ class Run:
         self._report: Report | None = None
         self._verdict: Verdict | None = None
         _refuse_reruns(config)
+        given = [name for name in NARROWING if config.getoption(name, None)]
+        self._skips += [Break("options", f"{NARROWING[name]} asks less than all") for name in given]
         for backend in (mlx, llama, url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
         self._checkpoint = self._identified()
@@ -80,11 +93,16 @@ class Run:
             self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
         try:
             return (yield)
+        except BaseException as error:
+            self._breaks.append(Break("run", f"ended early: {type(error).__name__}: {error}"))
+            raise
         finally:
             self._finish(session)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
+        if report.skipped:
+            self._skips.append(Break(report.nodeid, _last_line(report)))
+        elif report.failed:
             text = str(report.longrepr)
             self._bad_input |= text.startswith("gate: ")
             self._breaks.append(Break(report.nodeid or "collection", text.strip().splitlines()[-1][:300]))
@@ -92,15 +110,14 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if plan := getattr(report, "gate_plan", None):
-            self._contracts |= {row["test"]: reports.contract(row) for row in json.loads(plan)}
+            self._plan(json.loads(plan))
         if payload := getattr(report, "gate", None):
             self._results.append(reports.result(json.loads(payload)))
             self._remember(report)
         elif hasattr(report, "wasxfail"):
             self._skips.append(Break(report.nodeid, "expected to fail: an xfail cannot be graded"))
         elif report.skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            self._skips.append(Break(report.nodeid, reason[:300]))
+            self._skips.append(Break(report.nodeid, _last_line(report)))
         elif not report.passed:
             self._breaks.append(Break(report.nodeid, _last_line(report)))
 
@@ -126,6 +143,12 @@ class Run:
 
     def pytest_unconfigure(self) -> None:
         self._stop()
+
+    def _plan(self, plan: Json) -> None:
+        """What a process has collected, and what was hidden from it. Every process says the same."""
+        self._contracts |= {row["test"]: reports.contract(row) for row in plan["contracts"]}
+        hidden = [Break(path, "was ignored at collection") for path in plan["ignored"]]
+        self._skips += [item for item in hidden if item not in self._skips]
 
     def _remember(self, report: pytest.TestReport) -> None:
         """Let --lf and --ff know the misses: to pytest they have passed."""
@@ -269,8 +292,9 @@ def _refuse_reruns(config: pytest.Config) -> None:
         raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is no grading")
 
 
-def _last_line(report: pytest.TestReport) -> str:
-    """What broke, in one line: the message of the exception where there is one."""
+def _last_line(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """What broke or was skipped, in one line: the message of the exception where there is one."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash else str(report.longrepr)
+    where = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    text = crash.message if crash else str(where)
     return f"{report.when}: {text.strip().splitlines()[0][:300]}" if text.strip() else str(report.when)
