@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.project import Project
 
 pytest_plugins = ["pytester"]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A job in the background of a shell is started deaf to Ctrl-C, and so is what it starts."""
 os.environ["GATE_CACHE"] = str(machine.cache_folder())
 """pytester gives each test a home of its own; the demo model stays in the user's cache all the same."""
 

@@ -32,7 +32,7 @@ def running(project: Project, how: tuple[str, ...]) -> Iterator[tuple[subprocess
     project.script(SLOW)
     command = [sys.executable, "-m", "pytest", "--model", "scripted:answers.jsonl", *how]
     with subprocess.Popen(
-        command, cwd=project.path, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_hear_ctrl_c
+        command, cwd=project.path, stdout=subprocess.DEVNULL, start_new_session=True
     ) as pytest_process:
         server = _server_of(pytest_process.pid)
         _wait_until_asked(server)
@@ -133,11 +133,6 @@ class _decoy:  # noqa: N801 - reads as a verb where it is used
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
-
-
-def _hear_ctrl_c() -> None:
-    """A job in the background of a shell is started deaf to SIGINT, and so is what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _server_of(pid: int) -> psutil.Process:

@@ -78,6 +78,7 @@ def main() -> None:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet an answer: two small ones wait 40 ms for each other (Nagle, delayed acknowledgement)
     exact: dict[str, Json] = {}  # noqa: RUF012 - set by main for the subclass it serves with
     anything: Json | None = None
 
