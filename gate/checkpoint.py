@@ -171,12 +171,13 @@ def _hub(text: str) -> Checkpoint:
 def _snapshot(name: str, what: str) -> Path:
     """The local snapshot of a hub id, fetched when it is not there. Source: mlx_lm/utils.py asks for the same files."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.tiktoken", "*.txt"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except Exception:  # noqa: BLE001, S110 - not in the cache, whatever the reason: ask the hub, and report its reason
-        pass
+    except LocalEntryNotFoundError:
+        pass  # not in the cache: ask the hub
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:
