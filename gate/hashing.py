@@ -15,16 +15,26 @@ SMALL = 2**20
 
 def sha256(path: Path, *, fresh: bool = False) -> str:
     """The hex sha256 of a file's bytes. `fresh` does not trust what is remembered. Raises OSError."""
-    stat = path.stat()
-    if stat.st_size < SMALL:
+    if path.stat().st_size < SMALL:
         return _hash(path)
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+    name = key(path)
     known = {} if fresh else _read()
-    if key not in known:
+    if name not in known:
         value = _hash(path)
-        _write(_read() | {key: value})
+        remember(name, value)
         return value
-    return known[key]
+    return known[name]
+
+
+def key(path: Path) -> str:
+    """What a file's bytes are remembered by; any change of them changes it. Raises OSError."""
+    stat = path.stat()
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+
+
+def remember(name: str, value: str) -> None:
+    """Keep the sha256 of the bytes that `key` named before they were read."""
+    _write(_read() | {name: value})
 
 
 def _hash(path: Path) -> str:

@@ -67,6 +67,33 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What one request asked."""
+
+    messages: list[Json]
+    tools: list[Json]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A question as the model itself sees and answers it: without the server's parser and without a grammar."""
+
+    prompt: str = ""
+    """The messages and tools as the checkpoint's own template renders them."""
+    limit: int = 0
+    """Tokens that the answer may have."""
+    text: str = ""
+    """What the model wrote, special tokens included, but for the one that ended it."""
+    cut: bool = False
+    """Did it end at the limit?"""
+    tokens: int | None = None
+    """Tokens of the prompt, as the server counts them."""
+    problem: str = ""
+    """Why the model could not be asked raw; empty when it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back from any server, in one shape."""
 
@@ -126,7 +153,9 @@ class Result:
     expect: Json
     replies: tuple[Reply, ...]
     stage: str = ""
-    """Where the fault of a miss lies; empty until blame has looked."""
+    """Where the fault of a miss lies (gate.blame); empty until blame has looked."""
+    raw: bool | None = None
+    """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
 
     @property
     def leaked(self) -> bool:
@@ -151,6 +180,24 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What one preflight check says of an artifact."""
+
+    id: str
+    """P01 … P24, as in the README's table."""
+    name: str
+    status: str
+    """ok | found | not applicable | not possible"""
+    severity: str
+    """What a finding means: refuse (never load it) | fail (graded, cannot be promoted) | warn"""
+    meaning: str
+    """One sentence that is true of a good artifact."""
+    found: tuple[str, ...]
+    """What is wrong, a line each; or why the check was not made."""
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one run asked, got and was made with. `decide` needs nothing else."""
 
@@ -169,6 +216,7 @@ class Outcome(StrEnum):
     """How a run ended."""
 
     PASS = "PASS"
+    FAULTY = "FAULTY"
     BELOW_FLOOR = "BELOW_FLOOR"
     REGRESSED = "REGRESSED"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -202,3 +250,5 @@ class Verdict:
     findings: tuple[Finding, ...]
     gaps: tuple[str, ...] = field(default=())
     """Every way in which the run asked too little."""
+    faults: tuple[str, ...] = field(default=())
+    """What preflight found in the files that forbids promotion."""
