@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gate.errors import GateError
+from gate.preflight import command as preflight
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_fetch)
     doctor = commands.add_parser("doctor", help="say what this machine can serve and train, and what is missing")
     doctor.set_defaults(run=_doctor)
+    preflight.add_parser(commands)
     show = commands.add_parser("show", help="show a report and decide again, without a model")
     show.add_argument("report", type=Path, help="a report.json, or the run's folder")
     show.set_defaults(run=_show)

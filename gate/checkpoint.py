@@ -44,6 +44,12 @@ def identify(text: str, *, base: str | None = None, served_name: str = "") -> Ch
     return _hub(text)
 
 
+def is_folder(text: str) -> bool:
+    """Is it a folder that is no adapter: one that brings its own weights?"""
+    path = Path(text).expanduser()
+    return text == "smollm2" or (path.is_dir() and not (path / "adapter_config.json").is_file())
+
+
 def files(checkpoint: Checkpoint) -> dict[str, Path]:
     """Every file whose bytes are the checkpoint, by relative name; an adapter's base stands under `base/`.
 

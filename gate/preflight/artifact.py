@@ -1,0 +1,197 @@
+"""A checkpoint and what lies beside it, as the checks see it: facts that are read once, when first asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gate import checkpoint as checkpoints
+from gate import tensors
+from gate.errors import CheckpointError, GateError
+from gate.preflight.rule import NotApplicable, NotPossible
+from gate.scan import Facts, scan
+from gate.tensors import Gguf, HeaderError, Tensor
+from gate.types import Checkpoint, Json, Server
+
+T = TypeVar("T")
+JSON_LIMIT = 64 * 2**20
+"""Bytes of a JSON file that is read; the largest tokenizer.json has some 35 MB."""
+
+
+def once(work: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Work out what a function says of an artifact, or its refusal to say anything, one time only."""
+
+    @wraps(work)
+    def read(artifact: Any) -> T:
+        known = artifact.__dict__.setdefault(f"{work.__module__}.{work.__qualname__}", [])
+        if not known:
+            try:
+                known.append((work(artifact), None))
+            except (NotPossible, NotApplicable, GateError, OSError) as error:
+                known.append((None, error))
+        value, refusal = known[0]
+        if refusal is not None:
+            raise refusal
+        return value  # type: ignore[no-any-return]
+
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """What is checked, and what it is compared with."""
+
+    checkpoint: Checkpoint
+    base: Path | None = None
+    """The folder of the model it was made from: an adapter's own, or given with --base."""
+    against: Path | None = None
+    """The adapter that was fused into it."""
+    train: Path | None = None
+    """Training rows: a .jsonl file or a folder of them."""
+    fixtures: Path | None = None
+    """The project's folder with cases/, for leakage."""
+    server: Server | None = None
+    """A server that has loaded the checkpoint; None before there is one."""
+    unserved: str = ""
+    """Why a server could not load it."""
+
+    @property
+    @once
+    def folder(self) -> Path:
+        """The model folder that is served: the checkpoint's own, or an adapter's base."""
+        folder = self.base if self.checkpoint.kind == "adapter" else self.checkpoint.path
+        if folder is None or not folder.is_dir():
+            raise NotApplicable("it is no model folder")
+        return folder
+
+    @property
+    @once
+    def config(self) -> Json:
+        return read_json(self.folder / "config.json")
+
+    @property
+    @once
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the checkpoint's own files: an adapter's, a folder's, a GGUF's."""
+        path = self.checkpoint.path
+        if path is None:
+            raise NotApplicable("it has no files")
+        if self.checkpoint.kind == "gguf":
+            return self.gguf.tensors
+        return weights(path, "adapters.safetensors" if self.checkpoint.kind == "adapter" else "model*.safetensors")
+
+    @property
+    @once
+    def facts(self) -> dict[str, Facts]:
+        """What each of these tensors holds; reads every byte once."""
+        return scanned(self.tensors)
+
+    @property
+    @once
+    def base_tensors(self) -> dict[str, Tensor]:
+        if self.base is None:
+            raise NotPossible("the base is not known: give it with --base DIR")
+        return weights(self.base, "model*.safetensors")
+
+    @property
+    @once
+    def gguf(self) -> Gguf:
+        if self.checkpoint.kind != "gguf" or self.checkpoint.path is None:
+            raise NotApplicable("it is no GGUF file")
+        return readable(partial(tensors.gguf, self.checkpoint.path))
+
+    @property
+    @once
+    def adapter(self) -> Path:
+        """The adapter's folder: the checkpoint itself, or the one given with --against."""
+        found = self.checkpoint.path if self.checkpoint.kind == "adapter" else self.against
+        if found is None:
+            raise NotPossible("the adapter is not known: give it with --against DIR")
+        return found
+
+    @property
+    @once
+    def adapter_config(self) -> Json:
+        return read_json(self.adapter / "adapter_config.json")
+
+    @property
+    @once
+    def adapter_tensors(self) -> dict[str, Tensor]:
+        return weights(self.adapter, "adapters.safetensors")
+
+
+def assembled(
+    text: str, *, base: str | None, against: str | None, train: str | None, fixtures: Path, served_name: str = ""
+) -> Artifact:
+    """The artifact that options describe; for anything but an adapter, `base` is only compared with.
+
+    Raises CheckpointError that names the option.
+    """
+    compared = base is not None and (checkpoints.is_folder(text) or text.endswith(".gguf"))
+    checkpoint = checkpoints.identify(text, base=None if compared else base, served_name=served_name)
+    return Artifact(
+        checkpoint,
+        base=checkpoint.base or (_folder(base, "--base", "config.json") if compared else None),
+        against=_folder(against, "--against", "adapter_config.json"),
+        train=_there(train),
+        fixtures=fixtures if fixtures.is_dir() else None,
+    )
+
+
+def _folder(text: str | None, option: str, file: str) -> Path | None:
+    if text is None:
+        return None
+    if not (Path(text).expanduser() / file).is_file():
+        raise CheckpointError(f"{option} {text}: there is no {file} in it")
+    return Path(text).expanduser().resolve()
+
+
+def _there(text: str | None) -> Path | None:
+    if text is not None and not Path(text).expanduser().exists():
+        raise CheckpointError(f"--train {text}: there is no such file or folder")
+    return Path(text).expanduser() if text is not None else None
+
+
+def weights(folder: Path, pattern: str) -> dict[str, Tensor]:
+    """The tensors of a folder's files as mlx-lm merges them: later files win. Raises NotPossible."""
+    found: dict[str, Tensor] = {}
+    for path in sorted(folder.glob(pattern)):
+        found |= readable(partial(tensors.safetensors, path))
+    if not found:
+        raise NotPossible(f"{folder.name} has no {pattern}")
+    return found
+
+
+def scanned(found: dict[str, Tensor]) -> dict[str, Facts]:
+    """The facts of tensors, file by file."""
+    files: dict[Path, dict[str, Tensor]] = {}
+    for name, tensor in found.items():
+        files.setdefault(tensor.path, {})[name] = tensor
+    return {name: facts for path, inside in files.items() for name, facts in scan(path, inside).items()}
+
+
+def readable(read: Callable[[], T]) -> T:
+    """What `read` returns; a header that cannot be read is told once, by the check of headers."""
+    try:
+        return read()
+    except (HeaderError, OSError) as error:
+        raise NotPossible(f"cannot be read: {error}") from error
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object of a checkpoint's folder. Raises NotPossible that says what is wrong."""
+    try:
+        if path.stat().st_size > JSON_LIMIT:
+            raise NotPossible(f"{path.name} is larger than {JSON_LIMIT // 2**20} MiB")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotPossible(f"{path.name} is missing") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise NotPossible(f"{path.name} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise NotPossible(f"{path.name} is no JSON object")
+    return value

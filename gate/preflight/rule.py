@@ -1,0 +1,71 @@
+"""One check: an id, a severity, the kinds it applies to, a remedy, and a function that says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gate.types import Check
+
+if TYPE_CHECKING:
+    from gate.preflight.artifact import Artifact
+
+Look = Callable[["Artifact"], Sequence[str]]
+SEVERITIES = ("refuse", "fail", "warn")
+RULES: list[Rule] = []
+"""Every check, in the order of the modules that declare them (gate.preflight imports them in order)."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - a state of a check, not an error
+    """The check has no meaning for this artifact; says why."""
+
+
+class NotPossible(Exception):  # noqa: N818
+    """The check has a meaning and cannot be made; says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A check as declared. `look` returns one line for each thing that is wrong; its docstring is the meaning."""
+
+    id: str
+    name: str
+    severity: str
+    kinds: tuple[str, ...]
+    remedy: str
+    served: bool
+    """Needs a server that has loaded the checkpoint."""
+    look: Look
+
+    @property
+    def meaning(self) -> str:
+        return (self.look.__doc__ or "").partition("\n")[0].strip()
+
+    def check(self, artifact: Artifact) -> Check:
+        """The result on one artifact."""
+        status, found = self._look(artifact)
+        return Check(self.id, self.name, status, self.severity, self.meaning, tuple(found), self.remedy)
+
+    def _look(self, artifact: Artifact) -> tuple[str, Sequence[str]]:
+        if artifact.checkpoint.kind not in self.kinds:
+            return "not applicable", [f"not for kind {artifact.checkpoint.kind}"]
+        try:
+            found = self.look(artifact)
+        except NotApplicable as reason:
+            return "not applicable", [str(reason)]
+        except NotPossible as reason:
+            return "not possible", [str(reason)]
+        return ("found", found) if found else ("ok", [])
+
+
+def rule(id: str, severity: str, *, kinds: str, remedy: str, served: bool = False) -> Callable[[Look], Look]:
+    """Declare a check. `kinds` names the kinds of checkpoint it applies to, parted by spaces."""
+    if severity not in SEVERITIES:
+        raise ValueError(severity)
+
+    def declare(look: Look) -> Look:
+        RULES.append(Rule(id, look.__name__, severity, tuple(kinds.split()), remedy, served, look))
+        return look
+
+    return declare

@@ -1,0 +1,74 @@
+"""A model folder's tokenizer, template and parser, probed once in a child process."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from gate import machine, sandbox
+from gate.preflight import golden
+from gate.preflight.known import remembered
+from gate.preflight.rule import NotPossible
+from gate.types import Json
+
+SECONDS, MEMORY = 120.0, 6 * 2**30
+MARKERS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "[INST]",
+    "[/INST]",
+    "[TOOL_CALLS]",
+    "[AVAILABLE_TOOLS]",
+    "[TOOL_RESULTS]",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+    "<|tool_call_start|>",
+    "<|tool_call_end|>",
+    "<|tool_list_start|>",
+    "<|tool_list_end|>",
+    "<think>",
+    "</think>",
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+)
+"""Markers of chat templates that are one token each in the models that use them."""
+
+
+@lru_cache(maxsize=8)
+def probe(folder: Path) -> Json:
+    """Facts of a folder (gate/probes/tokenizer.py tells which). Raises NotPossible when it cannot be loaded."""
+    request = {
+        "folder": str(folder),
+        "conversations": golden.CONVERSATIONS,
+        "calls": {name: golden.with_calls(calls) for name, calls in golden.CALLS.items()},
+        "tools": golden.CALL_TOOLS,
+        "corpus": golden.CORPUS,
+        "markers": MARKERS,
+    }
+    try:
+        return remembered("tokenizer", request, folder, lambda: _asked(request))
+    except sandbox.LimitError as error:
+        raise NotPossible(f"the tokenizer of {folder.name} cannot be loaded: {error}") from error
+
+
+def _asked(request: Json) -> Json:
+    environment = machine.model_environment(offline=True)
+    told: Json = sandbox.run("gate.probes.tokenizer", request, seconds=SECONDS, memory=MEMORY, environment=environment)
+    return told
