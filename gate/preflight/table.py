@@ -16,9 +16,8 @@ MARKS = {"ok": "ok", "found": "FOUND", "not possible": "not possible", "not appl
 def table(checks: Sequence[Check]) -> str:
     """All checks that apply, one line each, then the findings; those for other kinds in one line."""
     rows = [[check.id, check.meaning, _status(check)] for check in checks if check.status != "not applicable"]
-    other = sorted({f"{check.id} {check.name}" for check in checks if check.status == "not applicable"})
     parts = [tabulate(rows, ["id", "true of a good artifact", ""], maxcolwidths=[None, 78, 60])]
-    parts += [f"not applicable here: {', '.join(other)}"] if other else []
+    parts += [f"not applicable: {other}"] if (other := _other(checks)) else []
     return "\n\n".join([*parts, *findings(checks)])
 
 
@@ -38,6 +37,15 @@ def counted(checks: Sequence[Check]) -> str:
     worst = ", ".join(f"{severities.count(name)} {name}" for name in ("refuse", "fail", "warn") if name in severities)
     told = [f"{number['ok']} ok", f"{number['not possible']} not possible"]
     return ", ".join([*told, *([f"{number['found']} found ({worst})"] if worst else [])])
+
+
+def _other(checks: Sequence[Check]) -> str:
+    """P01, P02 (not for kind mlx); P18, P19 (no --train was given)"""
+    reasons: dict[str, list[str]] = {}
+    for check in checks:
+        if check.status == "not applicable" and check.id not in reasons.setdefault(check.found[0], []):
+            reasons[check.found[0]].append(check.id)
+    return "; ".join(f"{', '.join(ids)} ({reason})" for reason, ids in reasons.items())
 
 
 def _status(check: Check) -> str:
