@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gate.errors import GateError
+from gate.parity import command as parity
 from gate.preflight import command as preflight
 
 
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what this machine can serve and train, and what is missing")
     doctor.set_defaults(run=_doctor)
     preflight.add_parser(commands)
+    parity.add_parser(commands)
     show = commands.add_parser("show", help="show a report and decide again, without a model")
     show.add_argument("report", type=Path, help="a report.json, or the run's folder")
     show.set_defaults(run=_show)

@@ -10,7 +10,7 @@ import pytest
 from gate import machine
 from tests.project import Project
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.taught"]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A job in the background of a shell is started deaf to Ctrl-C, and so is what it starts."""

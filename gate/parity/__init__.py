@@ -1,0 +1,1 @@
+"""The hops of one export, asked the same prompts: where does an adapter stop being the model that was trained?"""

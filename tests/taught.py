@@ -1,0 +1,72 @@
+"""A real checkpoint in every form, made once a session: SmolLM2, taught a few tool calls, fused, quantised.
+
+The adapter is trained for a few iterations on rows of the cases it is asked, so that it has something to be right
+about: the tests are about the way through the gate, not about what the model can do.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate import machine, smollm2
+from tests.project import TOOL
+
+NAMES = ("pwd", "ls", "whoami")
+
+
+def mlx_lm(*arguments: str) -> None:
+    command = [sys.executable, "-m", "mlx_lm", *arguments]
+    done = subprocess.run(
+        command, env=machine.model_environment(offline=True), capture_output=True, text=True, check=False, timeout=550
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def _taught(name: str) -> list[dict[str, Any]]:
+    call = {"type": "function", "function": {"name": "terminal", "arguments": {"command": name}}}
+    return [{"role": "user", "content": name}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+@pytest.fixture(scope="session")
+def base() -> Path:
+    return smollm2.ensure(progress=False)
+
+
+@pytest.fixture(scope="session")
+def gguf() -> Path:
+    return smollm2.gguf()
+
+
+@pytest.fixture(scope="session")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter that has learned to call terminal(command=<the message>)."""
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("adapter")
+    rows = [json.dumps({"messages": _taught(name), "tools": [TOOL]}) + "\n" for name in NAMES * 8]
+    for split in ("train", "valid"):
+        (data / f"{split}.jsonl").write_text("".join(rows))
+    mlx_lm(
+        *("lora", "--model", str(base), "--train", "--data", str(data), "--adapter-path", str(out), "--mask-prompt"),
+        *("--iters", "24", "--batch-size", "2", "--learning-rate", "5e-4", "--num-layers", "-1", "--val-batches", "1"),
+        *("--steps-per-eval", "100", "--seed", "0"),
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def fused(base: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fused") / "fused"
+    mlx_lm("fuse", "--model", str(base), "--adapter-path", str(adapter), "--save-path", str(out))
+    return out
+
+
+@pytest.fixture(scope="session")
+def eight_bit(fused: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("8bit") / "fused-8bit"
+    mlx_lm("convert", "--hf-path", str(fused), "--mlx-path", str(out), "-q", "--q-bits", "8", "--dtype", "float32")
+    return out
