@@ -6,7 +6,11 @@
     ├── FetchError        the demo model could not be fetched or is not the one expected
     ├── ServeError        a server could not be started, is not ours, or died
     ├── AskError          a request got no answer that could be scored (a break, never a miss)
-    └── ReportError       a report could not be written or read
+    ├── ReportError       a report could not be written or read
+    ├── LimitError        a child process with limits broke one (gate.sandbox)
+    ├── HeaderError       a weight file's header is broken or hostile (gate.tensors)
+    ├── LedgerError       a ledger could not be written, or is not as gate wrote it (gate.ledger)
+    └── SlotError         a slot's name, pointers or succession do not allow what was asked (gate.slots)
 
 Every message says what was found and what to do. A model that answers badly is no error:
 it is a Reply, and the verdict counts it.

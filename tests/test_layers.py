@@ -10,7 +10,7 @@ import pytest
 GATE = Path(__file__).parent.parent / "gate"
 LAYERS = [
     {"types", "errors", "hookspecs"},
-    {"jsonl", "machine", "sandbox", "together"},
+    {"jsonl", "disk", "machine", "sandbox", "together"},
     {
         "stats",
         "words",
@@ -24,10 +24,12 @@ LAYERS = [
         "cases",
         "checkpoint",
         "rows",
+        "ledger",
+        "pairs",
         "tensors",
         "scan",
     },
-    {"verdict", "report", "reply", "client", "raw", "blame", "canary", "probes"},
+    {"verdict", "slots", "report", "reply", "client", "raw", "blame", "canary", "probes"},
     {"render", "backends", "doctor", "parity", "preflight"},
     {"plugin", "__main__"},
 ]
