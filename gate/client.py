@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from typing import Any
@@ -11,7 +12,7 @@ import openai
 
 from gate import reply as replies
 from gate.errors import AskError
-from gate.types import Case, Json, Reply, Server
+from gate.types import Case, Json, Question, Reply, Server
 
 BODY_LIMIT = 32 * 2**20
 """Bytes of a response body; a server that sends more is broken."""
@@ -24,6 +25,8 @@ class Model:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.replies: list[Reply] = []
+        self.questions: list[Question] = []
+        """What each of the replies answers."""
         self.broken: list[str] = []
         """Requests that got no answer, also where a test has caught the error."""
 
@@ -33,12 +36,14 @@ class Model:
 
     def chat(self, messages: list[Json], *, tools: list[Json] | None = None, max_tokens: int = 512) -> Reply:
         """Ask free form: OpenAI messages and tools. Raises AskError."""
+        question = Question(copy.deepcopy(messages), copy.deepcopy(tools or []), max_tokens)
         try:
             reply = self._client.chat(messages, tools=tools or [], max_tokens=max_tokens)
         except AskError as error:
             self.broken.append(str(error))
             raise
         self.replies.append(reply)
+        self.questions.append(question)
         return reply
 
 
@@ -86,13 +91,27 @@ class Client:
 
     def get(self, path: str) -> tuple[str, Json]:
         """GET a path of the server's root: its Server header and the JSON object, {} when that is none."""
-        headers = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
         try:
-            response = self._http.get(f"{self.server.url.removesuffix('/v1')}{path}", headers=headers)
+            response = self._http.get(self._root(path), headers=self._headers())
         except Exception as error:
             raise AskError(f"{self.server.url}: {path}: {error}") from error
         value = replies.loads(response.text) if response.status_code == 200 else None
         return response.headers.get("server", ""), value if isinstance(value, dict) else {}
+
+    def post_json(self, path: str, body: Json) -> Json:
+        """POST to a path of the server's root (not of /v1); its JSON object. Raises AskError for any other answer."""
+        deadline = time.monotonic() + self.timeout
+        try:
+            with self._http.stream("POST", self._root(path), json=body, headers=self._headers()) as response:
+                status, text = response.status_code, self._body(response, deadline)
+        except AskError:
+            raise
+        except Exception as error:
+            raise AskError(f"{self.server.url}: {path}: no answer: {error}") from error
+        value = replies.loads(text)
+        if status != 200 or not isinstance(value, dict):
+            raise AskError(f"{self.server.url}: {path}: HTTP {status}: {text[:200]}")
+        return value
 
     def request(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Json:
         """The body of a chat request: OpenAI form, arguments of earlier calls as JSON strings."""
@@ -101,6 +120,12 @@ class Client:
             body["tools"] = tools
         limit = "max_completion_tokens" if "max_completion_tokens" in self.server.sampling else "max_tokens"
         return body | self.server.sampling | {limit: max_tokens}
+
+    def _root(self, path: str) -> str:
+        return f"{self.server.url.removesuffix('/v1')}{path}"
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
 
     def _post(self, body: Json) -> tuple[int, str]:
         deadline = time.monotonic() + self.timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from tabulate import tabulate
@@ -19,7 +20,9 @@ MISSES = 40
 
 def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
-    parts = [_served(report), _table(verdict), _misses(report), _fragile(report), _missing(verdict)]
+    parts = [_served(report), _table(report, verdict), _misses(report), _constrained(report)]
+    parts += [_fragile(report), _blamed(report), _determinism(report.made.get("canary") or {})]
+    parts += [_faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -28,6 +31,7 @@ def verdict_line(verdict: Verdict, report: Path) -> str:
     hits, total = sum(f.hits for f in verdict.findings), sum(f.total for f in verdict.findings)
     below = [_short_test(f.test) for f in verdict.findings if f.outcome is Outcome.BELOW_FLOOR]
     why = f"{len(verdict.gaps)} gaps, first: {verdict.gaps[0]}" if verdict.gaps else ""
+    why = why or (f"preflight: {verdict.faults[0]}" if verdict.faults else "")
     why = why or (f"below the floor: {', '.join(below)}" if below else "every floor is met")
     return clean(f"{verdict.outcome}: {hits}/{total} hits; {why}; report: {report}")
 
@@ -43,11 +47,22 @@ def _served(report: Report) -> str:
     return f"{clean(report.checkpoint['where'])}  sha256 {digest}  on {report.made['runtime']}, {seconds:.0f} s in all"
 
 
-def _table(verdict: Verdict) -> str:
+def _table(report: Report, verdict: Verdict) -> str:
     head = ["test", "hits", "rate", "at least*", "floor", "text parsed", "leaks", "median s", "p95 s", "outcome"]
     rows = [_row(finding) for finding in verdict.findings]
+    if report.made.get("blame", {}).get("asked") == "all":
+        head.insert(3, "raw")
+        for row, finding in zip(rows, verdict.findings, strict=True):
+            row.insert(3, _raw(finding.test, report))
     note = "* one-sided 95 % Clopper-Pearson lower bound of the rate"
-    return tabulate(rows, head, disable_numparse=True, colalign=("left", *["right"] * 8, "left")) + f"\n{note}"
+    align = ("left", *["right"] * (len(head) - 2), "left")
+    return tabulate(rows, head, disable_numparse=True, colalign=align) + f"\n{note}"
+
+
+def _raw(test: str, report: Report) -> str:
+    """Hits by the raw text, of those where it can be told."""
+    told = [result.raw for result in report.results if result.test == test and result.raw is not None]
+    return f"{sum(told)}/{len(told)}"
 
 
 def _row(finding: Finding) -> list[str]:
@@ -73,7 +88,9 @@ def _misses(report: Report) -> str:
 
 
 def _miss(result: Result) -> str:
-    lines = [f"MISS {_short_test(result.test)} {result.case} ({result.split})", f"  asked     {_cut(result.asked)}"]
+    stage = f", stage {result.stage}" if result.stage else ""
+    lines = [f"MISS {_short_test(result.test)} {result.case} ({result.split}){stage}"]
+    lines.append(f"  asked     {_cut(result.asked)}")
     if result.expect:
         lines.append(f"  expected  {_cut(_expected(result.expect))}")
     lines += [f"  got       {_cut(_got(reply))}" for reply in result.replies[-1:]]
@@ -89,6 +106,46 @@ def _fragile(report: Report) -> str:
         return ""
     rows = [f"  {margin:6.3f} nats  {_short_test(r.test)} {r.case}" for margin, r in nearest]
     return clean("fragile hits, by their smallest margin:") + "\n" + "\n".join(clean(row) for row in rows)
+
+
+def _constrained(report: Report) -> str:
+    """Hits whose raw text is none: right only because of how they were served."""
+    found = [result for result in report.results if result.hit and result.stage]
+    rows = [f"  {result.stage:8}  {_short_test(result.test)} {result.case}" for result in found[:MISSES]]
+    more = [f"  … and {len(found) - MISSES} more in the report"] if len(found) > MISSES else []
+    return "\n".join(clean(row) for row in ["hits that are none raw:", *rows, *more]) if found else ""
+
+
+def _blamed(report: Report) -> str:
+    """How many misses each stage has, and why some have none."""
+    made = report.made.get("blame") or {"asked": "", "problems": {}}
+    misses = [result for result in report.results if not result.hit]
+    if not misses or not made["asked"]:
+        return ""
+    if made["asked"] == "off":
+        return "blame: off (--gate-blame=off): no stages"
+    stages = Counter(result.stage or "not told" for result in misses).most_common()
+    lines = [f"blame: {', '.join(f'{stage} {count}' for stage, count in stages)}"]
+    lines += [f"  not told {count} times: {_cut(why)}" for why, count in made["problems"].items()]
+    return "\n".join(clean(line) for line in lines)
+
+
+def _determinism(canary: Json) -> str:
+    """Whether the same question got the same answer, on one line; what differed under it."""
+    if not canary:
+        return ""
+    if "why" in canary:
+        return clean(f"determinism: {_cut(canary['why'])}")
+    names = {"alone": "3 alone", "batched": "batched", "cold": "cold/warm"}
+    words = {True: "equal", False: "DIFFERENT", None: "not possible"}
+    told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
+    lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]
+    return "\n".join(clean(line) for line in lines)
+
+
+def _faults(verdict: Verdict) -> str:
+    rows = ["faults of the files, found by preflight:", *[f"  {clean(fault)}" for fault in verdict.faults]]
+    return "\n".join(rows) if verdict.faults else ""
 
 
 def _missing(verdict: Verdict) -> str:

@@ -133,7 +133,20 @@ class Contract:
     floor: float
     """Lowest accepted rate of hits, 0..1."""
     drop: int | None = None
-    """Accepted regressions against the champion; used once there is one."""
+    """Accepted regressions against the champion, as the marker gives it; None for the usual number."""
+    bound: float | None = None
+    """Lowest accepted one-sided 95 % lower bound of the rate; None where none is demanded."""
+    must: bool = False
+    """Any miss blocks."""
+    smoke: bool = False
+    """Too small to prove anything: a run of smoke tests alone is inconclusive."""
+
+    @property
+    def allowed(self) -> int:
+        """Regressions against the champion that are accepted: `drop`, else 2 % of the cases, none of a must."""
+        if self.drop is not None:
+            return self.drop
+        return 0 if self.must else len(self.ids) // 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +253,12 @@ class Finding:
     """Seconds of a case, median and 95th percentile."""
     outcome: Outcome
     why: str
+    regressions: tuple[str, ...] = ()
+    """Cases that the champion got right and this did not."""
+    fixes: tuple[str, ...] = ()
+    """The other way round."""
+    p: float | None = None
+    """Exact one-sided McNemar p of the regressions, after Holm over all tests; None without a champion."""
 
 
 @dataclass(frozen=True, slots=True)

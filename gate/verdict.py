@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
-from gate.stats import lower_bound, quantile
+from gate.pairs import by_test, flips, incomparable
+from gate.stats import holm, lower_bound, mcnemar, quantile
 from gate.types import Contract, Finding, Outcome, Report, Result, Verdict
+
+ALPHA = 0.05
+ORDER = (Outcome.INCOMPLETE, Outcome.FAULTY, Outcome.BELOW_FLOOR, Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.PASS)
+"""Which outcome a verdict takes when several are true: what shows least beats what shows most."""
 
 
 def decide(report: Report, champion: Report | None = None) -> Verdict:
-    """The verdict on a report: PASS only when nothing is missing and every contract's rate is at its floor or above.
+    """The verdict on a report: PASS only when nothing is missing, every demand is met and nothing was lost.
 
-    INCOMPLETE beats every other outcome: a run that asked too little has shown nothing. `champion` is the report of
-    the model to beat; a case that it was asked and the candidate was not is a gap.
+    INCOMPLETE: the run asked too little, or less than `champion`, the report of the model to beat, was asked, or cannot
+    be compared with it. FAULTY: preflight has found a fault in the files. BELOW_FLOOR: a rate is below its floor, its
+    lower bound below its bound, or a must was missed. REGRESSED: more cases were lost against the champion than a
+    contract allows, or so many that it is no accident (exact McNemar, Holm over the tests, p < 0.05); that test only
+    ever blocks. INCONCLUSIVE: smoke tests alone were asked.
     """
-    findings = tuple(_finding(contract, report.results) for contract in report.contracts)
-    gaps = (*_gaps(report), *_lost(report, champion))
-    if gaps:
-        return Verdict(Outcome.INCOMPLETE, findings, gaps)
-    below = any(finding.outcome is not Outcome.PASS for finding in findings)
-    return Verdict(Outcome.BELOW_FLOOR if below else Outcome.PASS, findings)
+    results = by_test(report)
+    plain = tuple(_finding(contract, results.get(contract.test, [])) for contract in report.contracts)
+    findings = _compared(plain, report, champion)
+    gaps, faults = (*_gaps(report), *_lost(report, champion)), _faults(report)
+    reached = {finding.outcome for finding in findings} | {Outcome.PASS}
+    reached |= {Outcome.INCOMPLETE} if gaps else set()
+    reached |= {Outcome.FAULTY} if faults else set()
+    reached |= {Outcome.INCONCLUSIVE} if all(contract.smoke for contract in report.contracts) else set()
+    return Verdict(next(outcome for outcome in ORDER if outcome in reached), findings, gaps, faults)
 
 
-def _finding(contract: Contract, results: tuple[Result, ...]) -> Finding:
-    own = [result for result in results if result.test == contract.test]
+def _finding(contract: Contract, own: list[Result]) -> Finding:
     hits, total = sum(result.hit for result in own), len(own)
     seconds = [result.seconds for result in own]
     outcome, why = _outcome(hits, total, contract)
@@ -46,9 +57,37 @@ def _finding(contract: Contract, results: tuple[Result, ...]) -> Finding:
 def _outcome(hits: int, total: int, contract: Contract) -> tuple[Outcome, str]:
     if total < len(contract.ids):
         return Outcome.INCOMPLETE, f"{len(contract.ids) - total} of {len(contract.ids)} cases were not scored"
+    if contract.must and hits < total:
+        return Outcome.BELOW_FLOOR, f"{total - hits} of {total} that must be right are not"
     if hits < Fraction(str(contract.floor)) * total:
         return Outcome.BELOW_FLOOR, f"{hits}/{total} is below the floor {contract.floor:g}"
+    if contract.bound is not None and (lower := lower_bound(hits, total)) < contract.bound:
+        return Outcome.BELOW_FLOOR, f"{hits}/{total} shows {lower:.3f} at least, below the bound {contract.bound:g}"
     return Outcome.PASS, ""
+
+
+def _compared(findings: tuple[Finding, ...], report: Report, champion: Report | None) -> tuple[Finding, ...]:
+    """The findings with what was lost and won against the champion."""
+    if champion is None or incomparable(report, champion):
+        return findings
+    own, other = by_test(report), by_test(champion)
+    pairs = [flips(contract, own.get(contract.test, []), other.get(contract.test, [])) for contract in report.contracts]
+    adjusted = holm([mcnemar(len(lost), len(won)) for lost, won in pairs])
+    both = zip(findings, report.contracts, pairs, adjusted, strict=True)
+    return tuple(_regressed(finding, contract, *pair, p) for finding, contract, pair, p in both)
+
+
+def _regressed(finding: Finding, contract: Contract, lost: tuple[str, ...], won: tuple[str, ...], p: float) -> Finding:
+    finding = replace(finding, regressions=lost, fixes=won, p=p)
+    if finding.outcome is not Outcome.PASS:
+        return finding
+    if len(lost) > contract.allowed:
+        why = f"{len(lost)} cases were right with the champion and are not now; {contract.allowed} allowed"
+        return replace(finding, outcome=Outcome.REGRESSED, why=why)
+    if p < ALPHA:
+        why = f"{len(lost)} lost and {len(won)} won against the champion is no accident (p = {p:.3f})"
+        return replace(finding, outcome=Outcome.REGRESSED, why=why)
+    return finding
 
 
 def _gaps(report: Report) -> tuple[str, ...]:
@@ -71,10 +110,22 @@ def _gaps(report: Report) -> tuple[str, ...]:
 
 
 def _lost(report: Report, champion: Report | None) -> tuple[str, ...]:
-    """Cases that the champion was asked and the candidate was not."""
+    """Why the champion's report cannot be set against this one: other conditions, or cases that were not asked."""
+    if champion is None:
+        return ()
+    apart = tuple(
+        f"not compared with the champion: {reason}: grade it again here" for reason in incomparable(report, champion)
+    )
     asked = {(result.test, result.case) for result in report.results}
-    had = [(result.test, result.case) for result in champion.results] if champion else []
-    return tuple(f"the champion was asked {test}: {case}" for test, case in had if (test, case) not in asked)
+    had = [(result.test, result.case) for result in champion.results]
+    return apart + tuple(f"the champion was asked {test}: {case}" for test, case in had if (test, case) not in asked)
+
+
+def _faults(report: Report) -> tuple[str, ...]:
+    """What preflight found that forbids promotion."""
+    found = [check for check in report.made.get("preflight", []) if check["status"] == "found"]
+    bad = [check for check in found if check["severity"] != "warn"]
+    return tuple(f"{check['id']} {check['name']}: {check['found'][0]}" for check in bad)
 
 
 def _some(names: list[str]) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from gguf import GGUFWriter
 
 from tests.project import Project, a_case, last_line
 from tests.test_plugin_verdict import project_suite
@@ -56,9 +57,30 @@ def test_a_file_that_only_claims_to_be_gguf(project: Project) -> None:
 
 
 def test_a_gguf_without_llama_server(project: Project) -> None:
-    (project.path / "model.gguf").write_bytes(b"GGUF")
+    writer = GGUFWriter(project.path / "model.gguf", arch="llama")
+    writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}")
+    writer.add_token_list(["<|im_start|>", "<|im_end|>"])
+    writer.add_token_types([3, 3])
+    writer.add_eos_token_id(1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     (project.path / "conftest.py").write_text("from gate import machine\nmachine.find_llama_server = lambda: None\n")
     refused(project.run(model="model.gguf"), project, "llama-server was not found", "pytest-gate[gguf]")
+
+
+def test_what_preflight_refuses_is_not_loaded(project: Project, how: tuple[str, ...]) -> None:
+    """A folder whose configuration names code, and a GGUF that is cut."""
+    folder = project.path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "model_file": "evil.py"}))
+    (folder / "evil.py").write_text("open('ran', 'w').close()")
+    (folder / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    refused(project.run(*how, model="model"), project, "preflight refuses it", "P22 no_code_by_config", "model_file")
+    assert not (project.path / "ran").exists()
+    (project.path / "cut.gguf").write_bytes(b"GGUF\3\0\0\0")
+    refused(project.run(*how, model="cut.gguf"), project, "P22 headers_are_sound")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +113,12 @@ def test_a_bad_case_file(project: Project, how: tuple[str, ...], lines: list[str
         ('gate("calls.jsonl", floor=95)', ["floor must be a rate"]),
         ('gate("calls.jsonl", floor=True)', ["floor must be a rate"]),
         ('gate("calls.jsonl", drop=-1)', ["drop must be"]),
+        ('gate("calls.jsonl", bound=0.9)', ["2 cases can never show a rate of 0.9", "it takes 29"]),
+        ('gate("calls.jsonl", bound=1.0)', ["2 cases can never show a rate of 1", "no number of cases can"]),
+        ('gate("calls.jsonl", bound=0.1, smoke=True)', ["give one of them"]),
+        ('gate("calls.jsonl", must=True, floor=0.5)', ["no floor below 1"]),
+        ('gate("calls.jsonl", must=True, drop=1)', ["no drop"]),
+        ('gate("calls.jsonl", must=1)', ["must be True or False"]),
         ("gate()", ["one case file"]),
         ('gate("missing.jsonl")', ["there is no"]),
         ('gate("../../answers.jsonl")', ["must lie under"]),

@@ -1,29 +1,21 @@
-"""Real models: SmolLM2-135M as MLX folder, adapter, fused, 8-bit and GGUF, graded by pytest --model.
-
-The adapter is trained for a few iterations on rows of the cases it is asked, so that it has something to be right
-about: these tests are about the way through the gate, not about what the model can do.
-"""
+"""Real models: SmolLM2-135M as MLX folder, adapter, fused, 8-bit and GGUF, graded by pytest --model."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from gate import checkpoint, machine, smollm2
+from gate import checkpoint
 from gate.backends import mlx
 from gate.backends.process import Start
 from gate.client import Client
 from tests.project import TOOL, Project, a_case, last_line
+from tests.taught import NAMES
 
 pytestmark = pytest.mark.real
 
-NAMES = ("pwd", "ls", "whoami")
 CAPITAL = {
     "id": "capital",
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
@@ -39,58 +31,6 @@ import pytest
 def test_talks(model, case):
     assert model.ask(case).content == case.answer
 '''
-
-
-def mlx_lm(*arguments: str) -> None:
-    command = [sys.executable, "-m", "mlx_lm", *arguments]
-    done = subprocess.run(
-        command, env=machine.model_environment(offline=True), capture_output=True, text=True, check=False, timeout=550
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
-@pytest.fixture(scope="session")
-def base() -> Path:
-    return smollm2.ensure(progress=False)
-
-
-@pytest.fixture(scope="session")
-def gguf() -> Path:
-    return smollm2.gguf()
-
-
-@pytest.fixture(scope="session")
-def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA adapter that has learned to call terminal(command=<the message>)."""
-    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("adapter")
-    rows = [json.dumps({"messages": _taught(name), "tools": [TOOL]}) + "\n" for name in NAMES * 8]
-    for split in ("train", "valid"):
-        (data / f"{split}.jsonl").write_text("".join(rows))
-    mlx_lm(
-        *("lora", "--model", str(base), "--train", "--data", str(data), "--adapter-path", str(out), "--mask-prompt"),
-        *("--iters", "24", "--batch-size", "2", "--learning-rate", "5e-4", "--num-layers", "-1", "--val-batches", "1"),
-        *("--steps-per-eval", "100", "--seed", "0"),
-    )
-    return out
-
-
-def _taught(name: str) -> list[dict[str, Any]]:
-    call = {"type": "function", "function": {"name": "terminal", "arguments": {"command": name}}}
-    return [{"role": "user", "content": name}, {"role": "assistant", "content": "", "tool_calls": [call]}]
-
-
-@pytest.fixture(scope="session")
-def fused(base: Path, adapter: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("fused") / "fused"
-    mlx_lm("fuse", "--model", str(base), "--adapter-path", str(adapter), "--save-path", str(out))
-    return out
-
-
-@pytest.fixture(scope="session")
-def eight_bit(fused: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("8bit") / "fused-8bit"
-    mlx_lm("convert", "--hf-path", str(fused), "--mlx-path", str(out), "-q", "--q-bits", "8", "--dtype", "float32")
-    return out
 
 
 @pytest.fixture
@@ -112,6 +52,15 @@ def test_a_taught_checkpoint_passes_in_every_form(
     assert report["made"]["versions"]["mlx-lm"]
     assert all(row["replies"][0]["margin"] is not None for row in report["results"])
     assert {row["replies"][0]["finish"] for row in report["results"]} == {"tool_calls"}
+
+
+def test_a_taught_adapter_is_right_raw_too(calls: Project, adapter: Path) -> None:
+    """mlx_lm.server cuts calls out of raw text as well: they are found in its tokens."""
+    result = calls.run("--gate-raw", model=str(adapter))
+    assert last_line(result).startswith("PASS: 3/3 hits"), result.stdout.str()
+    report = calls.report()
+    assert [(row["raw"], row["stage"]) for row in report["results"]] == [(True, "")] * 3
+    assert report["made"]["blame"]["problems"] == {}
 
 
 def test_the_untaught_base_is_below_the_floor(calls: Project, base: Path) -> None:

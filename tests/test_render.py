@@ -6,11 +6,13 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gate import render
-from gate.types import Break, Outcome
+from gate import report as reports
+from gate.types import Break, Json, Outcome
 from gate.verdict import decide
 from tests.test_report import REPLY, WHOLE
 
@@ -55,3 +57,45 @@ def test_the_verdict_line_names_outcome_totals_reason_and_report() -> None:
     assert line.startswith(f"{Outcome.INCOMPLETE}: 0/1 hits; ")
     assert line.endswith("report: runs/x/report.json")
     assert "\n" not in line
+
+
+CANARY = {"equal": True, "alone": True, "batched": True, "cold": None, "differences": [], "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("canary", "lines"),
+    [
+        (CANARY, ["determinism: 3 alone equal, batched equal, cold/warm not possible"]),
+        (
+            CANARY | {"equal": False, "batched": False, "differences": ["batched: 'a' for 'b'"]},
+            [
+                "determinism: 3 alone equal, batched DIFFERENT, cold/warm not possible",
+                "  batched: 'a' for 'b'",
+            ],
+        ),
+        ({"equal": None, "why": "not possible: HTTP 503", "seconds": 0.1}, ["determinism: not possible: HTTP 503"]),
+    ],
+)
+def test_the_canary_is_one_line_and_what_differed(tmp_path: Path, canary: Json, lines: list[str]) -> None:
+    whole = replace(WHOLE, made=WHOLE.made | {"canary": canary})
+    reports.write(tmp_path / "report.json", whole)
+    shown = render.summary(reports.read(tmp_path / "report.json"), decide(whole)).splitlines()
+    start = shown.index(lines[0])
+    assert shown[start : start + len(lines)] == lines
+
+
+def test_a_report_from_before_blame_and_canary_says_nothing_of_them() -> None:
+    text = render.summary(WHOLE, decide(WHOLE))
+    assert "blame" not in text
+    assert "determinism" not in text
+
+
+def test_stages_stand_beside_the_misses_and_are_counted(tmp_path: Path) -> None:
+    made = WHOLE.made | {"blame": {"asked": "misses", "seconds": 0.5, "problems": {"no answer": 1}}}
+    told = replace(WHOLE.results[0], stage="parser", raw=True)
+    whole = replace(WHOLE, made=made, results=(told, WHOLE.results[0]))
+    reports.write(tmp_path / "report.json", whole)
+    text = render.summary(reports.read(tmp_path / "report.json"), decide(whole))
+    assert "MISS t a (dev), stage parser\n" in text
+    assert "MISS t a (dev)\n" in text
+    assert "blame: parser 1, not told 1\n  not told 1 times: no answer" in text

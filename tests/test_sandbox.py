@@ -13,7 +13,7 @@ HEAD = "from gate import sandbox\n"
 
 
 @pytest.fixture
-def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def child(tmp_path: Path):  # type: ignore[no-untyped-def]
     """Write a module `child_under_test` whose function is this body, and run it."""
 
     def run(body: str, *, seconds: float = 20, memory: int = 2**30, request: object = None) -> object:

@@ -27,7 +27,8 @@ def entry(start: int, end: int, *, shape: object = None, dtype: object = "U8") -
 
 
 def test_a_file_by_the_library_is_read_as_it_was_written(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(4, np.uint32), "c": np.ones(1, np.float16)}
+    floats = np.arange(6, dtype=np.float32).reshape(2, 3)
+    arrays = {"a": floats, "b": np.zeros(4, np.uint32), "c": np.ones(1, np.float16)}
     save_file(arrays, tmp_path / "x.safetensors", metadata={"format": "mlx"})
     found = tensors.safetensors(tmp_path / "x.safetensors")
     raw = (tmp_path / "x.safetensors").read_bytes()

@@ -52,6 +52,114 @@ def test_one_suite_below_its_floor_blocks_all() -> None:
     assert decide(report(contract(5), contract(4, test="u"), scored=scored)).outcome is Outcome.BELOW_FLOOR
 
 
+def preflight(severity: str, status: str = "found") -> dict[str, object]:
+    check = {
+        "id": "P04",
+        "name": "the_delta_survived",
+        "status": status,
+        "severity": severity,
+        "found": ["0.1 is left"],
+    }
+    return {"preflight": [check]}
+
+
+@pytest.mark.parametrize("severity", ["fail", "refuse"])
+def test_a_fault_of_the_files_cannot_pass_whatever_the_rates(severity: str) -> None:
+    passing = report(contract(5), scored=results(5, 0))
+    verdict = decide(replace(passing, made=preflight(severity)))
+    assert verdict.outcome is Outcome.FAULTY
+    assert verdict.faults == ("P04 the_delta_survived: 0.1 is left",)
+    below = report(contract(5), scored=results(1, 4))
+    assert decide(replace(below, made=preflight(severity))).outcome is Outcome.FAULTY
+    missing = report(contract(5), scored=results(4, 0))
+    assert decide(replace(missing, made=preflight(severity))).outcome is Outcome.INCOMPLETE
+
+
+def test_a_warning_and_a_check_that_was_not_made_do_not_block() -> None:
+    passing = report(contract(5), scored=results(5, 0))
+    assert decide(replace(passing, made=preflight("warn"))).outcome is Outcome.PASS
+    assert decide(replace(passing, made=preflight("fail", "not possible"))).outcome is Outcome.PASS
+
+
+def test_a_bound_is_on_what_was_shown_not_on_the_rate() -> None:
+    demanding = replace(contract(30, floor=0.9), bound=0.9)
+    assert decide(report(demanding, scored=results(30, 0))).outcome is Outcome.PASS
+    less = decide(report(demanding, scored=results(29, 1)))
+    assert less.outcome is Outcome.BELOW_FLOOR
+    assert "below the bound 0.9" in less.findings[0].why
+
+
+def test_a_must_allows_no_miss() -> None:
+    must = replace(contract(10, floor=1.0), must=True)
+    assert decide(report(must, scored=results(10, 0))).outcome is Outcome.PASS
+    assert "must be right" in decide(report(must, scored=results(9, 1))).findings[0].why
+
+
+def test_smoke_tests_alone_are_inconclusive() -> None:
+    smoke = replace(contract(3), smoke=True)
+    assert decide(report(smoke, scored=results(3, 0))).outcome is Outcome.INCONCLUSIVE
+    both = report(smoke, contract(4, test="u"), scored=results(3, 0) + results(4, 0, test="u"))
+    assert decide(both).outcome is Outcome.PASS
+    assert decide(report(smoke, scored=results(2, 1))).outcome is Outcome.BELOW_FLOOR
+
+
+def flipped(lost: int, won: int, same: int, *, drop: int | None = None) -> tuple[Report, Report]:
+    """A candidate and its champion: cases lost, won, and right in both."""
+    total = lost + won + same
+    demand = replace(contract(total, floor=0), drop=drop)
+    new = [False] * lost + [True] * won + [True] * same
+    old = [True] * lost + [False] * won + [True] * same
+    rows = [
+        tuple(replace(results(1, 0)[0], case=f"c{i}", hit=hit) for i, hit in enumerate(hits)) for hits in (new, old)
+    ]
+    return report(demand, scored=rows[0]), report(demand, scored=rows[1])
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "same", "drop", "outcome"),
+    [
+        (0, 0, 100, None, Outcome.PASS),
+        (2, 0, 98, None, Outcome.PASS),
+        (3, 0, 97, None, Outcome.REGRESSED),
+        (1, 40, 8, None, Outcome.REGRESSED),
+        (0, 49, 0, None, Outcome.PASS),
+        (4, 0, 96, 10, Outcome.PASS),
+        (5, 0, 95, 10, Outcome.REGRESSED),
+        (7, 1, 92, 10, Outcome.REGRESSED),
+        (8, 2, 90, 10, Outcome.PASS),
+    ],
+)
+def test_regressions_are_counted_and_then_weighed(
+    lost: int, won: int, same: int, drop: int | None, outcome: Outcome
+) -> None:
+    """2 % of the cases may be lost unless the marker says otherwise; five lost and none won is no accident."""
+    verdict = decide(*flipped(lost, won, same, drop=drop))
+    assert verdict.outcome is outcome
+    assert (len(verdict.findings[0].regressions), len(verdict.findings[0].fixes)) == (lost, won)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        ({"sampling": {"temperature": 1}}, "sampling"),
+        ({"runtime": "llama.cpp"}, "runtime"),
+        ({"hardware": {"platform": "macOS 26", "machine": "arm64", "processor": "M4"}}, "graded on"),
+    ],
+)
+def test_a_champion_under_other_conditions_is_not_compared(made: dict[str, object], why: str) -> None:
+    candidate, champion = flipped(0, 0, 10)
+    verdict = decide(candidate, replace(champion, made=made))
+    assert verdict.outcome is Outcome.INCOMPLETE
+    assert why in verdict.gaps[0]
+    assert "grade it again" in verdict.gaps[0]
+
+
+def test_a_champion_with_other_cases_is_not_compared() -> None:
+    candidate, champion = flipped(0, 0, 10)
+    other = replace(champion, contracts=(replace(champion.contracts[0], digest="1" * 64),))
+    assert "had other cases" in decide(candidate, other).gaps[0]
+
+
 def test_nothing_asked_is_incomplete() -> None:
     assert decide(report(scored=())).outcome is Outcome.INCOMPLETE
     assert decide(report(contract(0, floor=0), scored=())).outcome is Outcome.INCOMPLETE

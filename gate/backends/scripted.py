@@ -10,9 +10,12 @@ Each line is a rule; the first that matches the last message of a request answer
     {"user": "crash", "close": true}        the connection is closed without an answer
     {"user": "die", "die": true}            the server process ends
     {"user": "hello", "message": {…}}       an assistant message as it stands
+    {"user": "hello", "raw": "Hi.<|im_end|>"}   what the model writes without a parser: a text, or a rule of its own;
+                                            if absent, what the rule says, its calls in <tool_call> marks
+    {"user": "hello", "prompt": "…"}        the prompt that the template renders; if absent, tools and messages as JSON
 
 A rule without "user" matches everything. Where no rule matches, the answer is "(no rule)". One-token requests are
-always answered, so that the server counts as ready.
+always answered, so that the server counts as ready, and so are the questions of gate.canary.
 """
 
 from __future__ import annotations
@@ -22,18 +25,19 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from gate import jsonl
+from gate import canary, jsonl
 from gate.backends.process import Serving, Start, free_port, serve
 from gate.errors import CaseError, ServeError
 from gate.types import Checkpoint, Json, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "logprobs": True, "top_logprobs": 2}
 KEYS = {"user", "content", "calls", "finish", "reasoning", "message", "status", "body", "seconds", "close", "die"}
-KEYS |= {"gap", "runtime"}
+KEYS |= {"gap", "runtime", "raw", "prompt"}
 
 
 def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
@@ -90,15 +94,29 @@ class _Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if request.get("max_tokens") == 1:
             return self._send(200, _completion({"content": "ok", "finish": "length"}))
-        asked = str(request["messages"][-1].get("content"))
-        rule = self.exact.get(asked) or self.anything or {"content": "(no rule)"}
+        if self.path == "/apply-template":
+            prompt = self._rule(_asked(request)).get("prompt") or _rendered(request)
+            return self._send(200, json.dumps({"prompt": prompt}))
+        if self.path == "/v1/completions":
+            return self._answer(_raw(self._rule_of_prompt(request["prompt"])), _text_completion)
+        return self._answer(self._rule(_asked(request)), _completion)
+
+    def _answer(self, rule: Json, complete: Callable[[Json], str]) -> None:
         time.sleep(rule.get("seconds", 0))
         if rule.get("die"):
             os._exit(3)
         if rule.get("close"):
             self.close_connection = True
-            return None
-        return self._send(rule.get("status", 200), rule.get("body") or _completion(rule))
+            return
+        self._send(rule.get("status", 200), rule.get("body") or complete(rule))
+
+    def _rule(self, asked: str) -> Json:
+        open_rule = {"content": "one two three"} if asked in canary.PROMPTS else self.anything
+        return self.exact.get(asked) or open_rule or {"content": "(no rule)"}
+
+    def _rule_of_prompt(self, prompt: str) -> Json:
+        given = (rule for rule in self.exact.values() if rule.get("prompt") == prompt)
+        return next(given, None) or self._rule(json.loads(prompt.splitlines()[-1])["content"])
 
     def _send(self, status: int, body: str) -> None:
         data = body.encode()
@@ -129,6 +147,30 @@ def _completion(rule: Json) -> str:
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     body = {"id": "scripted", "object": "chat.completion", "model": "scripted", "choices": [choice], "usage": usage}
     return json.dumps(body)
+
+
+def _asked(request: Json) -> str:
+    return str(request["messages"][-1].get("content"))
+
+
+def _rendered(request: Json) -> str:
+    return "\n".join(json.dumps(each) for each in [*request.get("tools", []), *request["messages"]])
+
+
+def _raw(rule: Json) -> Json:
+    """The rule of the raw text."""
+    raw = rule.get("raw")
+    if raw is None:
+        calls = "".join(f"<tool_call>{json.dumps(call)}</tool_call>" for call in rule.get("calls", []))
+        return {"content": (rule.get("content") or "") + calls, "finish": rule.get("finish")}
+    return raw if isinstance(raw, dict) else {"content": raw}
+
+
+def _text_completion(rule: Json) -> str:
+    finish = "length" if rule.get("finish") == "length" else "stop"
+    choice = {"index": 0, "finish_reason": finish, "text": rule.get("content") or "", "logprobs": None}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    return json.dumps({"id": "scripted", "object": "text_completion", "choices": [choice], "usage": usage})
 
 
 def _call(number: int, call: Json) -> Json:

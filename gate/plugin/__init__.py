@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 WEEK = 7 * 24 * 3600.0
-PATHS = ("--model", "--base", "--gate-runs")
+PATHS = ("--model", "--base", "--against", "--train", "--gate-runs")
 """Options whose value can be a path."""
 MARKER = (
-    "gate(cases, *, floor=1.0, drop=None): ask every case of fixtures/cases/<cases> and demand a rate of hits of at "
-    "least `floor`; `drop` is the number of regressions accepted against the champion."
+    "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False): ask every case of "
+    "fixtures/cases/<cases> and demand a rate of hits of at least `floor`, and a one-sided 95 % lower bound of at "
+    "least `bound`; `must`: any miss blocks; `drop`: regressions accepted against the champion; `smoke`: too small to "
+    "prove anything."
 )
 
 
@@ -30,7 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="grade this checkpoint with the suites: an MLX adapter or model folder, a .gguf file, http(s)://…/v1, "
         "a hub id, smollm2 (a small demo model), scripted:FILE. Without a path argument, suites/ is collected.",
     )
-    group.addoption("--base", metavar="DIR", dest="gate_base", help="the model under an adapter, if not where it says")
+    group.addoption(
+        "--base", metavar="DIR", dest="gate_base", help="the model under an adapter; for others, what it was made from"
+    )
+    group.addoption("--against", metavar="ADAPTER", dest="gate_against", help="the adapter that was fused into it")
+    group.addoption("--train", metavar="FILE", dest="gate_train", help="training rows, to look for cases in them")
     group.addoption("--served-name", metavar="NAME", dest="gate_served_name", default="", help="a URL's model name")
     group.addoption(
         "--gate-timeout", metavar="S", type=_seconds, default=600.0, help="seconds for one answer (default %(default)s)"
@@ -43,6 +49,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
+    )
+    group.addoption(
+        "--gate-blame",
+        choices=("on", "off"),
+        default="on",
+        help="ask each miss once more, raw, and say where its fault lies (default %(default)s)",
+    )
+    group.addoption(
+        "--gate-raw", action="store_true", help="ask every case raw, too, without parser and grammar: a second rate"
     )
     parser.addini("gate_suites", "folder that --model collects when no path is given", default="suites")
     parser.addini("gate_fixtures", "folder with cases/ and tools/", default="fixtures")
@@ -78,6 +93,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "python -O (or PYTHONOPTIMIZE) leaves asserts out, and they are what scores: run without"
         )
+    if config.getoption("gate_raw") and config.getoption("gate_blame") == "off":
+        raise pytest.UsageError("--gate-raw asks what --gate-blame=off leaves out: give one of them")
     _default_to_suites(config)
     worker = hasattr(config, "workerinput")
     controller = config.pluginmanager.hasplugin("dsession")

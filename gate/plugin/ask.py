@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections.abc import Generator
 from fnmatch import fnmatch
 from functools import cached_property
@@ -16,6 +15,7 @@ import pytest
 from gate import cases, expect
 from gate.client import Client, Model
 from gate.errors import CaseError
+from gate.plugin import blaming, demand
 from gate.report import plain
 from gate.types import Case, Contract, Reply, Result, Server
 
@@ -34,6 +34,7 @@ class Ask:
         self._ignored: list[str] = []
         self._plan_sent = False
         self._reasons: list[str] = []
+        self._raw = blaming.mode(config)
         self.server: Server | None = None
         if worker := getattr(config, "workerinput", None):
             self.server = Server(**json.loads(worker["gate_server"]))
@@ -125,18 +126,11 @@ class Ask:
             raise CaseError("two gate markers: a test has one contract")
         if missing := {"model", "case"} - set(inspect.signature(metafunc.function).parameters):
             raise CaseError(f"a gated test takes `model` and `case`; this one lacks {' and '.join(sorted(missing))}")
-        name, floor, drop = _arguments(markers[0])
+        name = demand.named(markers[0].args)
         if name not in self._files:
             self._files[name] = cases.load(name, self._fixtures)
         file = self._files[name]
-        contract = Contract(
-            test=metafunc.definition.nodeid,
-            cases=name,
-            digest=file.digest,
-            ids=tuple(case.id for case in file.cases),
-            floor=floor,
-            drop=drop,
-        )
+        contract = demand.contract(metafunc.definition.nodeid, name, file, markers[0].kwargs)
         return contract, file.cases
 
     def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -161,6 +155,8 @@ class Ask:
         report.outcome, report.longrepr = "passed", None
         report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
         report.gate_hit = result.hit  # type: ignore[attr-defined]
+        if self._raw == "all" or (self._raw == "misses" and not result.hit):
+            report.gate_question = json.dumps(plain(model.questions[-1]))  # type: ignore[attr-defined]
         item.user_properties.append(("gate", "hit" if result.hit else "miss"))
 
 
@@ -190,21 +186,6 @@ def _parsed(case: Case, replies: tuple[Reply, ...], *, hit: bool) -> bool:
     if hit or not case.expect.get("calls") or len(replies) != 1 or not replies[0].leaks or replies[0].fault:
         return hit
     return not expect.compare(case.expect, replies[0].calls + replies[0].leaks, case.tools)
-
-
-def _arguments(marker: pytest.Mark) -> tuple[str, float, int | None]:
-    """The marker's arguments, checked. Raises CaseError."""
-    given = {"floor": 1.0, "drop": None, **marker.kwargs}
-    if unknown := set(given) - {"floor", "drop"}:
-        raise CaseError(f"unknown marker argument {', '.join(sorted(unknown))}; known: cases, floor, drop")
-    if len(marker.args) != 1 or not isinstance(marker.args[0], str):
-        raise CaseError('the marker takes one case file: @pytest.mark.gate("hermes/calls.jsonl", floor=1.0)')
-    floor, drop = given["floor"], given["drop"]
-    if isinstance(floor, bool) or not isinstance(floor, (int, float)) or not 0 <= floor <= 1 or math.isnan(floor):
-        raise CaseError(f"floor must be a rate from 0 to 1, not {floor!r}")
-    if drop is not None and (isinstance(drop, bool) or not isinstance(drop, int) or drop < 0):
-        raise CaseError(f"drop must be a number of cases, 0 or more, not {drop!r}")
-    return marker.args[0], float(floor), drop
 
 
 def _only_case(item: pytest.Item) -> bool:

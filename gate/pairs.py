@@ -1,0 +1,83 @@
+"""Two reports side by side: may they be compared, which cases flipped, and was the bar lowered?"""
+
+from __future__ import annotations
+
+import json
+
+from gate.types import Contract, Json, Report, Result
+
+CLASS = ("platform", "machine", "processor")
+"""What makes two machines one class; greedy answers can differ between classes."""
+SHOWN = 100
+"""Characters of a setting in a reason."""
+
+
+def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
+    """Why results of the two reports may not be set against each other: empty when they may.
+
+    The same cases by digest, asked with the same sampling parameters by the same runtime on the same class of machine.
+    """
+    own, other = report.made, champion.made
+    reasons = [f"{name} {_short(other.get(name))} there, {_short(own.get(name))} here"
+               for name in ("sampling", "runtime", "judge") if other.get(name) != own.get(name)]  # fmt: skip
+    if machine(own) != machine(other):
+        reasons.append(f"graded on {' '.join(machine(other))}, this on {' '.join(machine(own))}")
+    asked = {contract.test: contract for contract in report.contracts}
+    changed = [old.test for old in champion.contracts if old.test in asked and asked[old.test].digest != old.digest]
+    return tuple(reasons + [f"{test} had other cases" for test in changed])
+
+
+def machine(made: Json) -> tuple[str, ...]:
+    """The class of a report's machine: operating system, architecture and processor."""
+    hardware = made.get("hardware") or {}
+    return (str(hardware.get(CLASS[0], "?")).partition(" ")[0], *(str(hardware.get(name, "?")) for name in CLASS[1:]))
+
+
+def by_test(report: Report) -> dict[str, list[Result]]:
+    """A report's results, test by test."""
+    found: dict[str, list[Result]] = {}
+    for result in report.results:
+        found.setdefault(result.test, []).append(result)
+    return found
+
+
+def flips(contract: Contract, new: list[Result], old: list[Result]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cases of a contract that the champion got right and the candidate wrong, and the other way round."""
+    own, other = ({result.case: result.hit for result in results} for results in (new, old))
+    both = [case for case in contract.ids if case in own and case in other]
+    return (
+        tuple(case for case in both if other[case] and not own[case]),
+        tuple(case for case in both if own[case] and not other[case]),
+    )
+
+
+def lowered(report: Report, champion: Report) -> tuple[str, ...]:
+    """Every way in which less is demanded of the candidate than was of the champion."""
+    own = {contract.test: contract for contract in report.contracts}
+    faults = [f"{old.test} is gone" for old in champion.contracts if old.test not in own]
+    for old in champion.contracts:
+        if old.test in own:
+            faults += _lower(own[old.test], old)
+    return tuple(faults)
+
+
+def _lower(new: Contract, old: Contract) -> list[str]:
+    faults = []
+    if missing := set(old.ids) - set(new.ids):
+        faults.append(f"{old.test}: {len(missing)} cases are gone, the first {min(missing)}")
+    if new.floor < old.floor:
+        faults.append(f"{old.test}: floor {new.floor:g}, was {old.floor:g}")
+    if (new.bound or 0) < (old.bound or 0):
+        faults.append(f"{old.test}: bound {new.bound or 0:g}, was {old.bound:g}")
+    if new.allowed > old.allowed:
+        faults.append(f"{old.test}: {new.allowed} regressions allowed, were {old.allowed}")
+    if old.must and not new.must:
+        faults.append(f"{old.test}: no longer a must")
+    if new.smoke and not old.smoke:
+        faults.append(f"{old.test}: now a smoke test")
+    return faults
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

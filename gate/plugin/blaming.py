@@ -1,0 +1,97 @@
+"""After the tests, in the process that owns the server: ask the misses once more, raw, and name each one's stage."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gate import blame, raw
+from gate.client import Client
+from gate.plugin.progress import progress
+from gate.types import Checkpoint, Json, Question, Raw, Result, Server
+
+DOUBTED = ("parser", "server", "stop", "grammar")
+"""Stages that are said only after the case was asked raw alone: in a batch another text can come out."""
+
+
+class Blaming:
+    """Which results are asked raw, what was asked, and what came of it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._asked = mode(config)
+        self._questions: dict[int, Question] = {}
+        self._told: set[int] = set()
+        self._problems: dict[int, str] = {}
+        self._seconds = 0.0
+
+    def hear(self, report: pytest.TestReport, number: int) -> None:
+        """Keep what the result with this number was asked."""
+        if question := getattr(report, "gate_question", None):
+            self._questions[number] = Question(**json.loads(question))
+
+    def look(self, results: list[Result], server: Server, checkpoint: Checkpoint) -> None:
+        """Put their stages into the results. What cannot be asked stays without one, and is counted with the reason."""
+        numbers = sorted(self._questions)
+        if not numbers:
+            return
+        begun, say, folder = time.perf_counter(), progress(self._config), _tokenizer(checkpoint)
+        with Client(server, timeout=self._config.getoption("gate_timeout")) as client:
+            say(f"blame … 0/{len(numbers)}")
+            asked = raw.prompts(client, folder, [self._questions[number] for number in numbers])
+            tell = _teller(say, "blame …", len(numbers))
+            self._judge(results, numbers, raw.answers(client, folder, asked, alone=False, tell=tell), server)
+            doubted = [(n, each) for n, each in zip(numbers, asked, strict=True) if results[n].stage in DOUBTED]
+            tell = _teller(say, "blame … asked again, alone:", len(doubted))
+            sure = raw.answers(client, folder, [each for _, each in doubted], alone=True, tell=tell)
+            self._judge(results, [number for number, _ in doubted], sure, server)
+        self._seconds = time.perf_counter() - begun
+
+    def made(self) -> Json:
+        """What the report says of it: who was asked, how long it took, and why some have no stage."""
+        problems = Counter(self._problems.values())
+        if missing := len(self._questions.keys() - self._told - self._problems.keys()):
+            problems["the run ended before they were asked"] = missing
+        return {"asked": self._asked, "seconds": round(self._seconds, 3), "problems": dict(problems)}
+
+    def _judge(self, results: list[Result], numbers: list[int], raws: list[Raw], server: Server) -> None:
+        constrained = server.runtime != "mlx_lm"
+        for number, answer in zip(numbers, raws, strict=True):
+            if problem := answer.problem or _other_prompt(results[number], answer):
+                results[number], self._problems[number] = replace(results[number], stage="", raw=None), problem
+                continue
+            question = self._questions[number]
+            results[number] = blame.judged(results[number], question, answer, constrained=constrained)
+            self._told.add(number)
+            if not results[number].hit and not results[number].stage:
+                self._problems[number] = "a pattern of the case takes too long on the raw text"
+
+
+def mode(config: pytest.Config) -> str:
+    """Which results are asked raw: `off`, `misses` or `all`."""
+    if config.getoption("gate_blame") == "off":
+        return "off"
+    return "all" if config.getoption("gate_raw") else "misses"
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Path | None:
+    """The folder with the tokenizer that mlx_lm.server has loaded: an adapter has its base's."""
+    return {"mlx": checkpoint.path, "adapter": checkpoint.base}.get(checkpoint.kind)
+
+
+def _teller(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:
+    return lambda done: say(f"{what} {done}/{total}")
+
+
+def _other_prompt(result: Result, answer: Raw) -> str:
+    """Why a raw answer says nothing of the served one; empty where both read the same number of tokens."""
+    served = result.replies[-1].usage.get("prompt_tokens")
+    if not isinstance(served, int) or answer.tokens is None or served == answer.tokens:
+        return ""
+    return "the prompt that was rendered for the raw question has another length than the one that was served"

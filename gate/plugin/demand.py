@@ -1,0 +1,65 @@
+"""The gate marker's arguments, checked, as the contract of a test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gate.cases import CaseFile
+from gate.errors import CaseError
+from gate.stats import cases_needed
+from gate.types import Contract, Json
+
+GIVEN = {"floor": 1.0, "bound": None, "drop": None, "must": False, "smoke": False}
+"""What the marker takes beside the case file, and what it means when it is not given."""
+
+
+def named(arguments: tuple[Any, ...]) -> str:
+    """The case file that a marker names. Raises CaseError."""
+    if len(arguments) != 1 or not isinstance(arguments[0], str):
+        raise CaseError('the marker takes one case file: @pytest.mark.gate("hermes/calls.jsonl", floor=1.0)')
+    return arguments[0]
+
+
+def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any]) -> Contract:
+    """What a marked test asks and demands. Raises CaseError for a demand that is none or can never be met."""
+    if unknown := set(given) - set(GIVEN):
+        raise CaseError(f"unknown marker argument {', '.join(sorted(unknown))}; known: cases, {', '.join(GIVEN)}")
+    demands: Json = GIVEN | dict(given)
+    ids = tuple(case.id for case in file.cases)
+    _check_kinds(demands)
+    _check_together(demands, given, len(ids))
+    demands |= {key: float(demands[key]) for key in ("floor", "bound") if demands[key] is not None}
+    return Contract(test=test, cases=name, digest=file.digest, ids=ids, **demands)
+
+
+def _check_kinds(demands: Json) -> None:
+    for key in ("floor", "bound"):
+        if not (_rate(demands[key]) or (key == "bound" and demands[key] is None)):
+            raise CaseError(f"{key} must be a rate from 0 to 1, not {demands[key]!r}")
+    drop = demands["drop"]
+    if drop is not None and (isinstance(drop, bool) or not isinstance(drop, int) or drop < 0):
+        raise CaseError(f"drop must be a number of cases, 0 or more, not {drop!r}")
+    for key in ("must", "smoke"):
+        if not isinstance(demands[key], bool):
+            raise CaseError(f"{key} must be True or False, not {demands[key]!r}")
+
+
+def _check_together(demands: Json, given: Mapping[str, Any], count: int) -> None:
+    """Refuse demands that contradict each other, and a bound that so few cases can never show."""
+    if demands["must"] and (given.get("floor", 1.0) != 1.0 or given.get("drop")):
+        raise CaseError("must=True lets nothing pass: it takes no floor below 1 and no drop")
+    bound = demands["bound"]
+    if bound is None:
+        return
+    if demands["smoke"]:
+        raise CaseError("smoke=True proves nothing, and bound demands a proof: give one of them")
+    needed = cases_needed(bound) if bound < 1 else None
+    if needed is None or count < needed:
+        need = "no number of cases can" if needed is None else f"it takes {needed}, all of them right"
+        raise CaseError(f"{count} cases can never show a rate of {bound:g} with 95 % confidence: {need}")
+
+
+def _rate(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and not math.isnan(value) and 0 <= value <= 1

@@ -1,0 +1,45 @@
+"""A bar that was lowered is found, whichever way it was lowered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gate.pairs import lowered, machine
+from gate.types import Contract, Report
+
+OLD = Contract("t", "t.jsonl", "0" * 64, ("a", "b", "c"), 0.9, bound=0.3, must=True)
+
+
+def report(*contracts: Contract) -> Report:
+    return Report(1, {}, {}, contracts, (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        (replace(OLD, ids=("a", "b")), "1 cases are gone, the first c"),
+        (replace(OLD, floor=0.8), "floor 0.8, was 0.9"),
+        (replace(OLD, bound=None), "bound 0, was 0.3"),
+        (replace(OLD, drop=2), "2 regressions allowed, were 0"),
+        (replace(OLD, must=False), "no longer a must"),
+        (replace(OLD, smoke=True), "now a smoke test"),
+        (replace(OLD, test="u"), "t is gone"),
+    ],
+)
+def test_a_lower_bar_is_found(new: Contract, why: str) -> None:
+    assert any(why in fault for fault in lowered(report(new), report(OLD)))
+
+
+def test_the_same_bar_and_a_higher_one_are_fine() -> None:
+    higher = replace(OLD, ids=("a", "b", "c", "d"), floor=1.0, bound=0.5)
+    assert lowered(report(OLD), report(OLD)) == ()
+    assert lowered(report(higher, replace(OLD, test="u")), report(OLD)) == ()
+
+
+def test_a_kernel_update_makes_no_other_machine() -> None:
+    hardware = {"platform": "Linux 6.1", "machine": "x86_64", "processor": "p", "memory": 1}
+    assert machine({"hardware": hardware}) == machine({"hardware": hardware | {"platform": "Linux 6.2", "memory": 2}})
+    assert machine({"hardware": hardware}) != machine({"hardware": hardware | {"processor": "q"}})
+    assert machine({}) == ("?", "?", "?")
