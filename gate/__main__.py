@@ -6,9 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from gate import champions
 from gate.errors import GateError
 from gate.parity import command as parity
+from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
+from gate.promote import PromotionError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         return int(given.run(given))
+    except PromotionError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return 1
     except GateError as error:
         print(f"gate: {error}", file=sys.stderr)
         return 4
@@ -38,9 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     preflight.add_parser(commands)
     parity.add_parser(commands)
+    gate_run.add_parser(commands)
     show = commands.add_parser("show", help="show a report and decide again, without a model")
-    show.add_argument("report", type=Path, help="a report.json, or the run's folder")
-    show.set_defaults(run=_show)
+    decide = commands.add_parser("decide", help="decide a report again, also against a champion's, without a model")
+    for command in (show, decide):
+        command.add_argument("report", type=Path, help="a report.json, or the run's folder")
+        command.add_argument("--champion", type=Path, metavar="REPORT", help="the report of the model to beat")
+        command.set_defaults(run=_show)
+    champions.add_parsers(commands)
     return parser
 
 
@@ -65,11 +76,15 @@ def _show(given: argparse.Namespace) -> int:
     from gate.types import Outcome
     from gate.verdict import decide
 
-    path = given.report / "report.json" if given.report.is_dir() else given.report
+    path = _report(given.report)
     read = report.read(path)
-    verdict = decide(read)
+    verdict = decide(read, report.read(_report(given.champion)) if given.champion else None)
     print(render.summary(read, verdict), render.verdict_line(verdict, path), sep="\n\n")
     return 0 if verdict.outcome is Outcome.PASS else 1
+
+
+def _report(path: Path) -> Path:
+    return path / "report.json" if path.is_dir() else path
 
 
 if __name__ == "__main__":

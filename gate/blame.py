@@ -74,15 +74,13 @@ def stage(wanted: Json, served: Reply, question: Question, raw: Raw) -> str:
 
 def lacks(question: Question, prompt: str) -> list[str]:
     """What a rendered prompt lacks of its question: names of offered tools, results of tools."""
-    told = [m["content"] for m in question.messages if m["role"] != "assistant" and m.get("content")]
+    said = [(m.get("role"), m["content"]) for m in question.messages if isinstance(m.get("content"), str)]
+    told = [content for role, content in said if role != "assistant"]
     names = [tool["function"]["name"] for tool in question.tools]
     lacking = [f"the tool {name}" for name in names if prompt.count(name) <= sum(text.count(name) for text in told)]
-    words = _words(prompt) | _words(_ESCAPE.sub(" ", prompt))
-    for message in question.messages:
-        result = _words(message.get("content") or "") if message["role"] == "tool" else set()
-        if result and len(result & words) < KNOWN * len(result):
-            lacking.append("the result of a tool")
-    return lacking
+    words = _words(prompt) | _words(_ESCAPE.sub(_unescaped, prompt))
+    results = [_words(content) for role, content in said if role == "tool"]
+    return lacking + ["the result of a tool" for result in results if len(result & words) < KNOWN * len(result)]
 
 
 def _by_text(served: Reply, question: Question, raw: Raw) -> str:
@@ -180,6 +178,10 @@ def _spoken(text: str) -> str:
     """What of a raw text is meant for the user: neither what was only thought, nor what stands around it."""
     after = _THOUGHT_END.split(text)[-1]
     return _THOUGHT.split(after)[0].strip()
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape.group()[2:], 16)) if escape.group()[1] == "u" else " "
 
 
 def _words(text: str) -> set[str]:

@@ -22,7 +22,7 @@ def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
     parts = [_served(report), _table(report, verdict), _misses(report), _constrained(report)]
     parts += [_fragile(report), _blamed(report), _determinism(report.made.get("canary") or {})]
-    parts += [_faults(verdict), _missing(verdict)]
+    parts += [_flipped(verdict), _faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -141,6 +141,18 @@ def _determinism(canary: Json) -> str:
     told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
     lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]
     return "\n".join(clean(line) for line in lines)
+
+
+def _flipped(verdict: Verdict) -> str:
+    """Cases that went the other way than with the champion, lost and won."""
+    rows = []
+    for finding in verdict.findings:
+        p = f", p = {finding.p:.3f}" if finding.p is not None else ""
+        for word, cases in (("lost", finding.regressions), ("won", finding.fixes)):
+            if cases:
+                shown = ", ".join(cases[:MISSES]) + (", …" if len(cases) > MISSES else "")
+                rows.append(clean(f"  {word:4}  {_short_test(finding.test)}: {shown} ({len(cases)} cases{p})"))
+    return "\n".join(["against the champion:", *rows]) if rows else ""
 
 
 def _faults(verdict: Verdict) -> str:

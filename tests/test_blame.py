@@ -184,6 +184,13 @@ def test_a_tools_result_may_be_rendered_in_another_way_but_must_be_there(prompt:
     assert bool(blame.lacks(asked, f"tool: {prompt}\nassistant:")) is not there
 
 
+def test_an_escaped_result_in_another_script_is_there() -> None:
+    asked = Question([{"role": "tool", "content": "東京 は 晴れ"}], [], 64)
+    assert blame.lacks(asked, json.dumps({"result": "東京 は 晴れ"})) == []
+    assert blame.lacks(asked, "tool:") == ["the result of a tool"]
+    assert blame.lacks(Question([{"role": "tool", "content": [{"type": "text", "text": "x"}]}], [], 64), "") == []
+
+
 def a_result(*replies: Reply, hit: bool = False, expect: dict[str, Any] | None = None) -> Result:
     return Result("t", "c", "dev", hit, hit, (), "?", WANTED if expect is None else expect, replies)
 

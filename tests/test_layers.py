@@ -26,12 +26,13 @@ LAYERS = [
         "rows",
         "ledger",
         "pairs",
+        "policy",
         "tensors",
         "scan",
     },
     {"verdict", "slots", "report", "reply", "client", "raw", "blame", "canary", "probes"},
     {"render", "backends", "doctor", "parity", "preflight"},
-    {"plugin", "__main__"},
+    {"plugin", "promote", "champions", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in GATE.rglob("*.py") if path != GATE / "__init__.py")

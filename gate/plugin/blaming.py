@@ -61,12 +61,12 @@ class Blaming:
         return {"asked": self._asked, "seconds": round(self._seconds, 3), "problems": dict(problems)}
 
     def _judge(self, results: list[Result], numbers: list[int], raws: list[Raw], server: Server) -> None:
-        constrained = server.runtime != "mlx_lm"
         for number, answer in zip(numbers, raws, strict=True):
             if problem := answer.problem or _other_prompt(results[number], answer):
                 results[number], self._problems[number] = replace(results[number], stage="", raw=None), problem
                 continue
             question = self._questions[number]
+            constrained = server.runtime != "mlx_lm" and bool(question.tools)
             results[number] = blame.judged(results[number], question, answer, constrained=constrained)
             self._told.add(number)
             if not results[number].hit and not results[number].stage:

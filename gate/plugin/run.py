@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import gate
-from gate import canary, machine, render
+from gate import canary, machine, policy, render
 from gate import checkpoint as checkpoints
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
@@ -64,11 +64,17 @@ class Run:
         self._skips += [Break("options", f"{NARROWING[name]} asks less than all") for name in given]
         for backend in (mlx, llama, url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
+        self._suites = _suites(config)
         self._preflight = Preflight(config)
         self._checkpoint = self._preflight.artifact.checkpoint
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
         runs = Path(config.getoption("gate_runs"))
         self.folder = config.invocation_params.dir / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None before the run has ended, and where nothing was graded."""
+        return self._verdict
 
     def pytest_report_header(self) -> str:
         return f"gate: {self._checkpoint.kind} {self._checkpoint.url or self._checkpoint.path}"
@@ -262,6 +268,7 @@ class Run:
             "started": self._began.isoformat(timespec="seconds"),
             "seconds": round(time.time() - self._began.timestamp(), 3),
             "command": ["pytest", *self._config.invocation_params.args],
+            "suites": self._suites,
             "runtime": serving.server.runtime,
             "server": serving.server.told,
             "sampling": serving.server.sampling,
@@ -279,6 +286,12 @@ class Run:
         good = self._verdict.outcome is Outcome.PASS
         line = render.verdict_line(self._verdict, self.folder / "report.json")
         terminal.write_line(line, bold=True, green=good, red=not good)
+
+
+def _suites(config: pytest.Config) -> dict[str, str]:
+    """sha256 of every file of the suites' folder, as it was before anything was collected."""
+    folder = config.rootpath / config.getini("gate_suites")
+    return policy.suites(folder) if folder.is_dir() else {}
 
 
 def _refuse_reruns(config: pytest.Config) -> None:

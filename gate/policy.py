@@ -1,0 +1,58 @@
+"""What a promotion demands beyond PASS, and which suites there are today."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from gate.errors import GateError
+from gate.hashing import sha256
+
+SECTION = "pytest-gate"
+
+
+class PolicyError(GateError):
+    """pyproject.toml's section [tool.pytest-gate] asks for what there is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The section [tool.pytest-gate] of pyproject.toml."""
+
+    max_age_days: float = 7.0
+    """Days after which a report is too old."""
+    min_cases: int = 20
+    """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
+    exact: bool = False
+    """Demand that the determinism canary found no difference."""
+
+
+def read(project: Path) -> Policy:
+    """The project's policy; the defaults where it gives none. Raises PolicyError."""
+    try:
+        text = (project / "pyproject.toml").read_text(encoding="utf-8")
+        given: dict[str, Any] = tomllib.loads(text).get("tool", {}).get(SECTION, {})
+    except FileNotFoundError:
+        return Policy()
+    except (OSError, ValueError) as error:
+        raise PolicyError(f"{project / 'pyproject.toml'}: cannot be read: {error}") from error
+    known = {field.name: type(field.default) for field in fields(Policy)}
+    for name, value in given.items():
+        if name not in known or not _fits(value, known[name]):
+            raise PolicyError(
+                f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans"
+            )
+    return Policy(**given)
+
+
+def suites(folder: Path) -> dict[str, str]:
+    """sha256 of every Python file of the suites, by its name from the folder."""
+    return {path.relative_to(folder).as_posix(): sha256(path, fresh=True) for path in sorted(folder.rglob("*.py"))}
+
+
+def _fits(value: Any, type_: type) -> bool:
+    if type_ is bool or isinstance(value, bool):
+        return type_ is bool and isinstance(value, bool)
+    return isinstance(value, int if type_ is int else (int, float)) and value >= 0

@@ -1,0 +1,192 @@
+"""The only door: a report that passes today, for exactly these bytes. Everything else is refused, and written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate import slots
+from gate.__main__ import main
+from gate.policy import Policy, PolicyError, read
+from gate.slots import Slot
+from tests.project import Project, a_case, right
+
+SLOT = ("--slot", "hermes")
+
+
+@pytest.fixture
+def graded(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose scripted model has passed; the policy asks for two cases."""
+    (project.path / "pyproject.toml").write_text("[tool.pytest-gate]\nmin_cases = 2\n")
+    monkeypatch.chdir(project.path)
+    assert project.run().ret == 0
+    return project
+
+
+def newest(project: Project) -> Path:
+    return max(project.reports(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def promote(project: Project, *more: str, model: str = "scripted:answers.jsonl") -> int:
+    return main(["promote", model, *SLOT, "--report", str(newest(project)), *more])
+
+
+def edit(project: Project, change: Callable[[dict[str, Any]], object]) -> None:
+    path = newest(project)
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def events(project: Project) -> list[tuple[str, int]]:
+    history = slots.history(Slot("hermes", project.path / "registry"))
+    return [(line.event, len(line.facts.get("refused") or [])) for line in history]
+
+
+def test_a_pass_is_promoted_and_written_down(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promote(graded) == 0
+    assert "promoted: hermes line 2" in capsys.readouterr().out
+    assert events(graded) == [("attempt", 0), ("promotion", 0)]
+    assert main(["current", *SLOT]) == 0
+    assert capsys.readouterr().out.strip() == str(graded.path / "answers.jsonl")
+    assert main(["verify-ledger", *SLOT]) == 0
+    assert main(["history", *SLOT]) == 0
+    assert "PASS" in capsys.readouterr().out
+
+
+def one_byte_more(project: Project) -> None:
+    (project.path / "answers.jsonl").write_text((project.path / "answers.jsonl").read_text() + "\n")
+
+
+def another_case(project: Project) -> None:
+    project.cases(a_case("pwd"), a_case("ls"), a_case("id"))
+
+
+def another_suite(project: Project) -> None:
+    project.suite(name="test_more.py")
+
+
+def a_lower_floor(project: Project) -> None:
+    project.suite(floor=0.5)
+
+
+def another_helper(project: Project) -> None:
+    (project.path / "suites" / "conftest.py").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (one_byte_more, "grade it again"),
+        (another_case, "the cases of calls.jsonl have changed"),
+        (another_suite, "suites/test_more.py was not asked"),
+        (a_lower_floor, "suites/test_calls.py has changed"),
+        (another_helper, "suites/conftest.py has changed"),
+        (lambda p: edit(p, lambda r: r["made"].update(started="2020-01-01T00:00:00+00:00")), "days old"),
+        (lambda p: edit(p, lambda r: r["made"].update(started="2099-01-01T00:00:00+00:00")), "days old"),
+        (lambda p: edit(p, lambda r: r["results"].pop()), "INCOMPLETE"),
+        (lambda p: edit(p, lambda r: r["results"][0].update(hit=False)), "BELOW_FLOOR"),
+        (lambda p: edit(p, lambda r: r["checkpoint"].update(verified=False)), "cannot be verified"),
+        (lambda p: edit(p, lambda r: r["made"].update(suites={})), "has changed"),
+        (lambda p: edit(p, lambda r: [c.update(smoke=True) for c in r["contracts"]]), "only smoke tests"),
+        (lambda p: (p.path / "pyproject.toml").unlink(), "20 are demanded"),
+        (
+            lambda p: (p.path / "pyproject.toml").write_text("[tool.pytest-gate]\nexact = true\nmin_cases = 1\n"),
+            "canary",
+        ),
+    ],
+)
+def test_what_does_not_pass_today_is_refused_and_written_down(
+    graded: Project, capsys: pytest.CaptureFixture[str], change: Callable[[Project], object], why: str
+) -> None:
+    change(graded)
+    if why == "canary":
+        edit(graded, lambda report: report["made"].pop("canary"))
+    assert promote(graded) == 1
+    assert why in capsys.readouterr().err
+    assert events(graded)[0][0] == "attempt"
+    assert events(graded)[0][1] >= 1
+    assert slots.current(Slot("hermes", graded.path / "registry")) is None
+
+
+def test_other_bytes_cannot_be_forced_and_other_reasons_can(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    another_case(graded)
+    assert promote(graded, "--force", "the demo is at noon") == 0
+    assert main(["history", *SLOT]) == 0
+    assert "FORCED: the demo is at noon" in capsys.readouterr().out
+    one_byte_more(graded)
+    assert promote(graded, "--force", "the demo is at noon") == 1
+
+
+def second(project: Project, **more: Any) -> None:
+    """Another model, graded: the champion's script with a harmless line more."""
+    project.script(right("pwd"), right("ls"), {"user": "unused", "content": "x"}, **more)
+    assert project.run().ret == 0
+
+
+def test_the_champion_is_beaten_and_a_rollback_returns_to_it(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = graded.path / "answers.jsonl"
+    first.rename(graded.path / "first.jsonl")
+    assert graded.run(model="scripted:first.jsonl").ret == 0
+    assert promote(graded, model="scripted:first.jsonl") == 0
+    second(graded)
+    assert promote(graded) == 0
+    assert main(["rollback", *SLOT, "--reason", "it sounds wrong"]) == 0
+    assert main(["current", *SLOT]) == 0
+    assert capsys.readouterr().out.strip().endswith("first.jsonl")
+    assert main(["rollback", *SLOT, "--reason", "again"]) == 4
+    assert [event for event, _ in events(graded)] == ["attempt", "promotion", "attempt", "promotion", "rollback"]
+
+
+def test_a_lowered_bar_needs_a_reason(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promote(graded) == 0
+    graded.suite(floor=0.5)
+    second(graded)
+    assert promote(graded) == 1
+    assert "floor 0.5, was 1" in capsys.readouterr().err
+    assert promote(graded, "--accept-lower-bar", "the case was wrong") == 0
+    main(["history", *SLOT])
+    assert "lower bar: the case was wrong" in capsys.readouterr().out
+
+
+def test_a_champion_whose_report_was_changed_stops_everything(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promote(graded) == 0
+    kept = next((graded.path / "registry/hermes/reports").glob("*.json"))
+    kept.write_text(kept.read_text().replace('"hit": true', '"hit": false'))
+    second(graded)
+    assert promote(graded) == 1
+    assert "was changed" in capsys.readouterr().err
+
+
+def test_a_regression_is_listed_by_decide(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    champion = newest(graded)
+    graded.script(right("pwd"))
+    graded.suite(floor=0.5)
+    assert graded.run().ret == 0
+    assert main(["decide", str(newest(graded)), "--champion", str(champion)]) == 1
+    out = capsys.readouterr().out
+    assert "REGRESSED" in out
+    assert "lost" in out
+    assert "ls" in out
+
+
+@pytest.mark.parametrize("text", ["max_age = 3", 'min_cases = "2"', "exact = 1", "min_cases = -1", "min_cases = true"])
+def test_a_policy_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.pytest-gate]\n{text}\n")
+    with pytest.raises(PolicyError, match=text.split()[0]):
+        read(tmp_path)
+
+
+def test_without_a_policy_the_defaults_hold(tmp_path: Path) -> None:
+    assert read(tmp_path) == Policy()
+    assert Policy().min_cases == 20
