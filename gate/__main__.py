@@ -11,7 +11,6 @@ from gate.errors import GateError
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
-from gate.promote import PromotionError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,12 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         return int(given.run(given))
-    except PromotionError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return 1
     except GateError as error:
         print(f"gate: {error}", file=sys.stderr)
-        return 4
+        return error.status
     except KeyboardInterrupt:
         print("gate: stopped; nothing half-made is left", file=sys.stderr)
         return 130

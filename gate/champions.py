@@ -12,7 +12,6 @@ from typing import Any
 from tabulate import tabulate
 
 from gate import ledger, slots
-from gate.promote import Request, promote
 from gate.render import clean
 from gate.slots import Pointer, Slot
 
@@ -61,6 +60,8 @@ def _command(commands: Any, name: str, help: str, run: Any) -> argparse.Argument
 
 
 def _promote(given: argparse.Namespace) -> int:
+    from gate.promote import Request, promote
+
     report = given.report / "report.json" if given.report.is_dir() else given.report
     promoted = promote(
         Request(

@@ -20,6 +20,9 @@ it is a Reply, and the verdict counts it.
 class GateError(Exception):
     """Root of everything that gate raises on purpose."""
 
+    status = 4
+    """Exit status of a command that ends by it: 4 for bad input."""
+
 
 class CaseError(GateError):
     """A case file, a tools file or a marker is wrong."""

@@ -20,6 +20,8 @@ from gate.verdict import decide
 class PromotionError(GateError):
     """The checkpoint may not be promoted; says why, every reason a line. The attempt is in the ledger."""
 
+    status = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -9,16 +9,14 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gate import machine
-from gate.backends import llama, url
-from gate.backends.process import Start
 from gate.errors import ServeError
-from gate.preflight.artifact import Artifact, assembled
-from gate.preflight.checks import inspect, worst
-from gate.preflight.table import counted, table
 from gate.types import Check
+
+if TYPE_CHECKING:
+    from gate.preflight.artifact import Artifact
 
 STATUS = {"": 0, "warn": 0, "fail": 1, "refuse": 2}
 DESCRIPTION = """\
@@ -57,6 +55,10 @@ def add_parser(commands: Any) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Check, print, and say by the exit status how bad it is. Raises CheckpointError for bad input."""
+    from gate.preflight.artifact import assembled
+    from gate.preflight.checks import worst
+    from gate.preflight.table import counted, table
+
     began = time.monotonic()
     fixtures = Path(given.fixtures)
     checks = _checks(
@@ -72,6 +74,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _checks(artifact: Artifact) -> tuple[Check, ...]:
     """The checks on files; then, unless these refuse it, those that need a server."""
+    from gate.backends import llama, url
+    from gate.backends.process import Start
+    from gate.preflight.checks import inspect, worst
+
     checks = inspect(artifact)
     if worst(checks) == "refuse" or artifact.checkpoint.kind not in ("gguf", "url"):
         return checks
