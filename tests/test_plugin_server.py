@@ -140,7 +140,7 @@ def _server_of(pid: int) -> psutil.Process:
     while time.monotonic() < deadline:
         for child in psutil.Process(pid).children(recursive=True):
             with_name = " ".join(child.cmdline())
-            if "gate.backends.scripted" in with_name and "leash.py" not in with_name:
+            if "gate.backends.script" in with_name and "leash.py" not in with_name:
                 return child
         time.sleep(0.05)
     raise AssertionError("the run never started its server")
