@@ -29,7 +29,7 @@ gate: $(VENV)/.gate
 
 test: $(VENV)/.test
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m 'not real' -n auto --maxprocesses 4
+	$(BIN)/coverage run -m pytest -m 'not real' -n auto --maxprocesses 4 --dist worksteal
 	$(BIN)/coverage run -m pytest -m real
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
