@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -15,11 +16,16 @@ from gate.preflight import command as preflight
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when it is done, 1 when `doctor` or `show` has bad news, 4 for bad input, 130 on Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of tensors and files are any bytes
     given = _parser().parse_args(arguments)
     try:
         return int(given.run(given))
     except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
+        from gate.render import lines
+
+        print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("gate: stopped; nothing half-made is left", file=sys.stderr)

@@ -33,6 +33,12 @@ def add_parsers(commands: Any) -> None:
     command.add_argument("--report", metavar="REPORT", type=Path, required=True, help="a report.json, or its folder")
     command.add_argument("--base", metavar="DIR", help="the model under an adapter, if not where it says")
     command.add_argument(
+        "--champion",
+        metavar="REPORT",
+        type=Path,
+        help="the champion graded again: after cases were added, or elsewhere",
+    )
+    command.add_argument(
         "--accept-lower-bar", metavar="REASON", default="", help="less is demanded than of the champion, and why"
     )
     command.add_argument(
@@ -62,12 +68,12 @@ def _command(commands: Any, name: str, help: str, run: Any) -> argparse.Argument
 def _promote(given: argparse.Namespace) -> int:
     from gate.promote import Request, promote
 
-    report = given.report / "report.json" if given.report.is_dir() else given.report
     promoted = promote(
         Request(
             path=given.path,
             slot=_slot(given),
-            report=report,
+            report=_file(given.report),
+            champion=_file(given.champion) if given.champion else None,
             base=given.base,
             lower_bar=given.accept_lower_bar,
             force=given.force,
@@ -132,6 +138,10 @@ def _verify(given: argparse.Namespace) -> int:
     if given.head is None:
         print("Lost last lines and a ledger written anew show only against a hash kept elsewhere: --head HASH.")
     return 0
+
+
+def _file(report: Path) -> Path:
+    return report / "report.json" if report.is_dir() else report
 
 
 def _slot(given: argparse.Namespace) -> Slot:

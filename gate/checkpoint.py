@@ -16,6 +16,8 @@ from gate.types import Checkpoint, Json, Server
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
+JSON_LIMIT = 64 * 2**20
+"""Bytes of a configuration."""
 KINDS = (
     "an adapter folder (adapters.safetensors and adapter_config.json), an MLX folder (config.json and *.safetensors), "
     "a .gguf file, http(s)://…/v1, smollm2, scripted:FILE, or a hub id (org/name)"
@@ -131,15 +133,27 @@ def _adapter(path: Path, base: str | None) -> Checkpoint:
     named = base or config.get("model")
     if not isinstance(named, str) or not named:
         raise CheckpointError(f"{path}/adapter_config.json names no base model: give it with --base DIR")
-    return Checkpoint("adapter", path.name, path, base=_base(named, path))
+    return Checkpoint("adapter", path.name, path, base=_base(named, path, given=base is not None))
 
 
-def _base(named: str, adapter: Path) -> Path:
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        if not HUB_ID.fullmatch(named):
-            raise CheckpointError(f"{adapter} wants the base {named}, and there is none: give it with --base DIR")
-        folder = _snapshot(named, f"the base of the adapter {adapter}")
+def folder_named(text: str) -> Path | None:
+    """The folder of this name; None where there is none, also for names that no folder can have."""
+    try:
+        folder = Path(text).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long, no such user, a NUL
+        return None
+
+
+def _base(named: str, adapter: Path, *, given: bool) -> Path:
+    """An adapter's base. What the adapter names by itself is looked for here alone: files do not start downloads."""
+    folder = folder_named(named)
+    if folder is None:
+        if not HUB_ID.fullmatch(named) or len(named) > 200:
+            raise CheckpointError(
+                f"{adapter} wants the base {named[:200]!r}, and there is none: give it with --base DIR"
+            )
+        folder = _snapshot(named, f"the base of the adapter {adapter}", fetch=given)
     if (folder / "adapter_config.json").is_file():
         raise CheckpointError(f"{adapter}: its base {folder} is itself an adapter: give a model with --base DIR")
     _folder(folder, None)
@@ -174,16 +188,19 @@ def _hub(text: str) -> Checkpoint:
     return Checkpoint("mlx", text.rpartition("/")[2], _snapshot(text, "the model"))
 
 
-def _snapshot(name: str, what: str) -> Path:
-    """The local snapshot of a hub id, fetched when it is not there. Source: mlx_lm/utils.py asks for the same files."""
+def _snapshot(name: str, what: str, *, fetch: bool = True) -> Path:
+    """The local snapshot of a hub id, fetched when it is not there and may be. Source of the names: mlx_lm/utils.py."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.tiktoken", "*.txt"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # not in the cache: ask the hub
+    except LocalEntryNotFoundError as error:
+        if not fetch:
+            raise CheckpointError(
+                f"{what}, {name}, is not in the Hugging Face cache: fetch it (`hf download {name}`) or give --base DIR"
+            ) from error
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:
@@ -205,8 +222,10 @@ def _tree(folder: Path, prefix: str) -> dict[str, Path]:
 
 def _json(path: Path) -> Any:
     try:
+        if path.stat().st_size > JSON_LIMIT:
+            raise CheckpointError(f"{path}: is larger than {JSON_LIMIT // 2**20} MiB")
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: must be a JSON object")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -48,11 +50,20 @@ def read(project: Path) -> Policy:
 
 
 def suites(folder: Path) -> dict[str, str]:
-    """sha256 of every Python file of the suites, by its name from the folder."""
-    return {path.relative_to(folder).as_posix(): sha256(path, fresh=True) for path in sorted(folder.rglob("*.py"))}
+    """sha256 of every file of the suites, by its name from the folder, and of the conftest.py above it.
+
+    Links are followed, as pytest follows them; what pytest and Python write beside the suites is left out.
+    """
+    found = {}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        for path in (Path(place) / name for name in sorted(names)):
+            found[path.relative_to(folder).as_posix()] = sha256(path, fresh=True) if path.is_file() else "missing"
+    above = folder.parent / "conftest.py"
+    return found | ({"../conftest.py": sha256(above, fresh=True)} if above.is_file() else {})
 
 
 def _fits(value: Any, type_: type) -> bool:
     if type_ is bool or isinstance(value, bool):
         return type_ is bool and isinstance(value, bool)
-    return isinstance(value, int if type_ is int else (int, float)) and value >= 0
+    return isinstance(value, int if type_ is int else (int, float)) and 0 <= value < math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gate
@@ -34,6 +34,9 @@ class Request:
     project: Path = field(default_factory=Path)
     """The folder with suites/, fixtures/ and pyproject.toml."""
     base: str | None = None
+    champion: Path | None = None
+    """A newer report of the champion, where the one it was promoted with cannot be compared with: cases were added,
+    or another machine grades."""
     lower_bar: str = ""
     """Why less may be demanded than of the champion."""
     force: str = ""
@@ -47,13 +50,19 @@ def promote(request: Request) -> Pointer:
     suites, cases and policy are read as they are today. Raises PromotionError with every reason against it, and
     GateError for what cannot be read. Both leave the champion as it is.
     """
+    if blank := [
+        name
+        for name, text in (("--force", request.force), ("--accept-lower-bar", request.lower_bar))
+        if text and not text.strip()
+    ]:
+        raise PromotionError(f"{blank[0]} needs a reason in words: it stays in the ledger")
     made = checkpoint.identify(request.path, base=request.base)
     evidence = report.read(request.report)
     rules = policy.read(request.project)
     digest = checkpoint.digest(made, fresh=True)
     beat = slots.current(request.slot)
     champion = _kept(request.slot, beat)
-    verdict = decide(evidence, champion)
+    verdict = decide(evidence, _again(request, beat) or champion)
     bar = lowered(evidence, champion) if champion else ()
     other = _other_bytes(evidence, digest)
     reasons = (
@@ -79,6 +88,7 @@ def promote(request: Request) -> Pointer:
 def _facts(request: Request, path: Path, digest: str, evidence: Report, verdict: Verdict) -> Json:
     return {
         "path": str(path),
+        "base": evidence.checkpoint.get("base"),
         "digest": digest,
         "report": sha256(request.report, fresh=True),
         "outcome": str(verdict.outcome),
@@ -118,12 +128,13 @@ def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
     reasons += [f"suites/{name} is gone since it was graded" for name in graded if name not in today]
     asked = {contract.test.partition("::")[0] for contract in evidence.contracts}
     for name in today:
-        text = (project / "suites" / name).read_text(encoding="utf-8", errors="replace")
-        if "mark.gate" in text and f"suites/{name}" not in asked:
+        tested = name.endswith(".py") and (Path(name).name.startswith("test_") or name.endswith("_test.py"))
+        if tested and f"suites/{name}" not in asked:
             reasons.append(f"suites/{name} was not asked")
     for contract in evidence.contracts:
         try:
-            if cases.load(contract.cases, project / "fixtures").digest != contract.digest:
+            today_ = cases.load(contract.cases, project / "fixtures")
+            if today_.digest != contract.digest or {case.id for case in today_.cases} != set(contract.ids):
                 reasons.append(f"the cases of {contract.cases} have changed since they were asked")
         except CaseError as error:
             reasons.append(str(error))
@@ -136,9 +147,12 @@ def _lower_bar(bar: tuple[str, ...], accepted: str) -> tuple[str, ...]:
 
 def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
     reasons = []
-    age = datetime.now(UTC) - datetime.fromisoformat(evidence.made["started"])
-    if not timedelta(minutes=-5) <= age <= timedelta(days=rules.max_age_days):
-        reasons.append(f"the report is {age.total_seconds() / 86400:.1f} days old; {rules.max_age_days:g} are allowed")
+    try:
+        age = (datetime.now(UTC) - datetime.fromisoformat(evidence.made["started"])).total_seconds() / 86400
+    except (ValueError, TypeError):
+        return (f"the report says it was made at {evidence.made['started']!r}, which is no time with a zone",)
+    if not -0.01 <= age <= rules.max_age_days:
+        reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
     count = sum(len(contract.ids) for contract in evidence.contracts if not contract.smoke)
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} cases that are no smoke tests; {rules.min_cases} are demanded")
@@ -156,6 +170,18 @@ def _kept(slot: Slot, champion: Pointer | None) -> Report | None:
     if not path.is_file() or sha256(path, fresh=True) != line.facts["report"]:
         raise PromotionError(f"{path}: the champion's report is missing or was changed: restore it")
     return report.read(path)
+
+
+def _again(request: Request, champion: Pointer | None) -> Report | None:
+    """The newer report of the champion, if it is of the champion's bytes and whole. Raises PromotionError."""
+    if request.champion is None:
+        return None
+    again = report.read(request.champion)
+    if champion is None or not again.checkpoint["verified"] or again.checkpoint["digest"] != champion.digest:
+        raise PromotionError(f"{request.champion}: is no report of the slot's champion")
+    if gaps := decide(again).gaps:
+        raise PromotionError(f"{request.champion}: the champion's report is incomplete: {gaps[0]}")
+    return again
 
 
 def _keep(request: Request) -> None:

@@ -41,6 +41,11 @@ def clean(text: str) -> str:
     return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
 
 
+def lines(text: str) -> str:
+    """Text of several lines, each of which cannot steer a terminal."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
 def _served(report: Report) -> str:
     seconds = report.made["seconds"]
     digest = report.checkpoint["digest"][:12] + ("" if report.checkpoint["verified"] else " (unverified: a URL)")

@@ -27,6 +27,8 @@ SIZES = {
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
 }
 """Bytes of one element."""
+DIMENSIONS = 8
+"""Dimensions of a tensor; real ones have at most 5."""
 GGUF_SECONDS, GGUF_MEMORY = 60.0, 3 * 2**30
 GGUF_FIELD = 13
 """Fewest bytes of a GGUF key-value pair: a length, a type, one byte."""
@@ -69,6 +71,8 @@ class Gguf:
 
 def safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, in its order. Raises HeaderError for anything the format forbids."""
+    if not path.is_file():
+        raise HeaderError(f"{path.name}: is no regular file")
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(8)
@@ -134,10 +138,12 @@ def _header(raw: bytes, path: Path) -> dict[str, Any]:
 def _tensor(name: str, entry: Any, path: Path, data: int) -> Tensor:
     try:
         type_, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        whole = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+        whole = len(shape) <= DIMENSIONS and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, end))
         size = math.prod(shape) * SIZES[type_] if whole else -1
     except (KeyError, TypeError, ValueError) as error:
         raise HeaderError(f"{path.name}: {name[:80]!r} is not described as the format wants: {error!r}") from error
     if size != end - start:
-        raise HeaderError(f"{path.name}: {name[:80]!r} {type_} {list(shape)} cannot lie in bytes {start} to {end}")
+        raise HeaderError(
+            f"{path.name}: {name[:80]!r} {type_} {str(list(shape))[:80]} cannot lie in bytes {start} to {end}"
+        )
     return Tensor(name, type_, shape, path, data + start, size)

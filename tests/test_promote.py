@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gate import promote as promotion  # before a pytester, which takes back what is imported under it
 from gate import slots
 from gate.__main__ import main
 from gate.policy import Policy, PolicyError, read
@@ -25,6 +26,10 @@ def graded(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.chdir(project.path)
     assert project.run().ret == 0
     return project
+
+
+def test_a_refusal_ends_with_1_and_bad_input_with_4() -> None:
+    assert (promotion.PromotionError.status, promotion.GateError.status) == (1, 4)
 
 
 def newest(project: Project) -> Path:
@@ -74,6 +79,14 @@ def a_lower_floor(project: Project) -> None:
     project.suite(floor=0.5)
 
 
+def another_word(project: Project) -> None:
+    (project.path / "suites" / "word.txt").write_text("x")
+
+
+def another_root(project: Project) -> None:
+    (project.path / "conftest.py").write_text("")
+
+
 def another_helper(project: Project) -> None:
     (project.path / "suites" / "conftest.py").write_text("")
 
@@ -86,6 +99,10 @@ def another_helper(project: Project) -> None:
         (another_suite, "suites/test_more.py was not asked"),
         (a_lower_floor, "suites/test_calls.py has changed"),
         (another_helper, "suites/conftest.py has changed"),
+        (another_word, "suites/word.txt has changed"),
+        (another_root, "suites/../conftest.py has changed"),
+        (lambda p: edit(p, lambda r: r["made"].update(started="yesterday")), "no time"),
+        (lambda p: edit(p, lambda r: r["contracts"][0].update(ids=["pwd"])), "have changed"),
         (lambda p: edit(p, lambda r: r["made"].update(started="2020-01-01T00:00:00+00:00")), "days old"),
         (lambda p: edit(p, lambda r: r["made"].update(started="2099-01-01T00:00:00+00:00")), "days old"),
         (lambda p: edit(p, lambda r: r["results"].pop()), "INCOMPLETE"),
@@ -144,6 +161,25 @@ def test_the_champion_is_beaten_and_a_rollback_returns_to_it(
     assert capsys.readouterr().out.strip().endswith("first.jsonl")
     assert main(["rollback", *SLOT, "--reason", "again"]) == 4
     assert [event for event, _ in events(graded)] == ["attempt", "promotion", "attempt", "promotion", "rollback"]
+
+
+def test_after_a_case_was_added_the_champion_is_graded_again(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = graded.path / "answers.jsonl"
+    champion.rename(graded.path / "first.jsonl")
+    assert graded.run(model="scripted:first.jsonl").ret == 0
+    assert promote(graded, model="scripted:first.jsonl") == 0
+    graded.cases(a_case("pwd"), a_case("ls"), a_case("id", calls=[]))
+    graded.run(model="scripted:first.jsonl")
+    again = newest(graded)
+    graded.script(right("pwd"), right("ls"), {"user": "id", "content": "You are root."})
+    assert graded.run().ret == 0
+    assert promote(graded) == 1
+    assert "grade it again" in capsys.readouterr().err
+    assert promote(graded, "--champion", str(newest(graded))) == 1
+    assert "is no report of the slot's champion" in capsys.readouterr().err
+    assert promote(graded, "--champion", str(again)) == 0
 
 
 def test_a_lowered_bar_needs_a_reason(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:

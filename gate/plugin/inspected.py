@@ -11,7 +11,7 @@ import pytest
 from gate.errors import CheckpointError, GateError
 from gate.plugin.progress import progress
 from gate.preflight.artifact import Artifact, assembled
-from gate.render import clean
+from gate.render import lines
 from gate.types import Check, Server
 
 
@@ -36,7 +36,7 @@ class Preflight:
         made = inspect(artifact, asking=server is not None)
         self.checks += made
         if worst(made) == "refuse":
-            raise CheckpointError("preflight refuses it:\n\n" + clean_lines(findings(made)))
+            raise CheckpointError("preflight refuses it:\n\n" + lines("\n\n".join(findings(made))))
         if server is None:
             say(f"preflight: {counted(made)}; {time.monotonic() - began:.1f} s")
 
@@ -53,8 +53,3 @@ class Preflight:
             )
         except GateError as error:
             raise pytest.UsageError(str(error)) from error
-
-
-def clean_lines(paragraphs: list[str]) -> str:
-    """Paragraphs for a terminal: names in files are data too."""
-    return "\n\n".join("\n".join(clean(line) for line in paragraph.splitlines()) for paragraph in paragraphs)

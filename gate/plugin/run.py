@@ -38,6 +38,8 @@ NARROWING = {
     "ignore_glob": "--ignore-glob",
 }
 """pytest's options that can leave out tests, some without a trace."""
+COLLECTING = ("python_", "norecursedirs", "collect_", "gate_")
+"""Beginnings of settings that say what is collected; with `-o` they are turned for one run."""
 
 
 class Run:
@@ -62,6 +64,8 @@ class Run:
         _refuse_reruns(config)
         given = [name for name in NARROWING if config.getoption(name, None)]
         self._skips += [Break("options", f"{NARROWING[name]} asks less than all") for name in given]
+        turned = [text for text in config.getoption("override_ini", None) or [] if text.startswith(COLLECTING)]
+        self._skips += [Break("options", f"-o {text} changes what is collected") for text in turned]
         for backend in (mlx, llama, url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
         self._suites = _suites(config)

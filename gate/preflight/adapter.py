@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
+from gate import checkpoint as checkpoints
 from gate import machine, sandbox
 from gate.preflight import safety
 from gate.preflight.artifact import Artifact, once, read_json, scanned, weights
 from gate.preflight.known import remembered
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.rule import Broken, NotPossible, rule
 
 SECONDS, MEMORY = 120.0, 6 * 2**30
 SHAPE = (
@@ -54,9 +54,11 @@ def adapter_is_alive(artifact: Artifact) -> Sequence[str]:
 @rule("P02", "fail", kinds="adapter", remedy="save the adapter again with the configuration it was trained with")
 def adapter_is_whole(artifact: Artifact) -> Sequence[str]:
     """The adapter holds exactly the tensors, in the shapes, that its num_layers, keys and rank ask for on this base."""
-    wanted, given = _wanted(artifact), {name: list(tensor.shape) for name, tensor in artifact.tensors.items()}
-    if not wanted:
-        raise NotPossible("a full fine-tune names no tensors")
+    given = {name: list(tensor.shape) for name, tensor in artifact.tensors.items()}
+    try:
+        wanted = _wanted(artifact)
+    except Broken as fault:
+        return [str(fault)]
     missing = [f"{name} is missing" for name in wanted if name not in given]
     extra = [f"{name} is not asked for" for name in given if name not in wanted]
     shared = [name for name in wanted if name in given]
@@ -88,14 +90,14 @@ def scale_is_set(artifact: Artifact) -> Sequence[str]:
 
 @rule("P03", "fail", kinds="adapter", remedy="give the base it was trained on with --base, or train again on this one")
 def base_is_the_trained_one(artifact: Artifact) -> Sequence[str]:
-    """The base under the adapter has the very bytes that the adapter was trained on."""
+    """The base under the adapter is the folder it was trained on, or has the same bytes."""
     named = artifact.adapter_config.get("model")
-    recorded, used = Path(str(named)).expanduser(), artifact.base
-    if used is None or recorded.resolve() == used.resolve():
+    used, recorded = artifact.base, checkpoints.folder_named(str(named))
+    if used is None or (recorded is not None and recorded.resolve() == used.resolve()):
         return []
     if f"models--{str(named).replace('/', '--')}" in used.parts:
         return []
-    if not recorded.is_dir():
+    if recorded is None:
         raise NotPossible(f"it was trained on {named}, which is not here to compare with")
     one, other = (
         {name: facts.sha256 for name, facts in scanned(weights(folder, "model*.safetensors")).items()}
@@ -128,6 +130,8 @@ def _gguf_config(artifact: Artifact) -> dict[str, object]:
 @once
 def _wanted(artifact: Artifact) -> dict[str, list[int]]:
     """What mlx-lm itself would ask of the adapter. Raises NotPossible."""
+    if artifact.adapter_config.get("fine_tune_type") == "full":
+        return {name: list(t.shape) for name, t in artifact.base_tensors.items() if name in artifact.tensors}
     if dangers := safety.dangers(artifact):
         raise NotPossible(f"the base is not loaded: {dangers[0]}")
     request = {"base": str(artifact.base), "config": artifact.adapter_config}
@@ -136,7 +140,7 @@ def _wanted(artifact: Artifact) -> dict[str, list[int]]:
     try:
         return remembered("adapter", request, artifact.base, ask)
     except sandbox.LimitError as error:
-        raise NotPossible(f"mlx-lm cannot lay this adapter over its base: {error}") from error
+        raise Broken(f"mlx-lm cannot lay this adapter over its base: {error}") from error
 
 
 def _positive(value: object) -> bool:

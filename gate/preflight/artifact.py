@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gate import checkpoint as checkpoints
 from gate import tensors
 from gate.errors import CheckpointError, GateError
-from gate.preflight.rule import NotApplicable, NotPossible
+from gate.preflight.rule import Broken, NotApplicable, NotPossible
 from gate.scan import Facts, scan
 from gate.tensors import Gguf, HeaderError, Tensor
 from gate.types import Checkpoint, Json, Server
@@ -162,7 +162,7 @@ def weights(folder: Path, pattern: str) -> dict[str, Tensor]:
     for path in sorted(folder.glob(pattern)):
         found |= readable(partial(tensors.safetensors, path))
     if not found:
-        raise NotPossible(f"{folder.name} has no {pattern}")
+        raise Broken(f"{folder.name} has no {pattern}: nothing would be loaded")
     return found
 
 
@@ -179,19 +179,31 @@ def readable(read: Callable[[], T]) -> T:
     try:
         return read()
     except (HeaderError, OSError) as error:
-        raise NotPossible(f"cannot be read: {error}") from error
+        raise Broken(f"cannot be read: {error}") from error
 
 
 def read_json(path: Path) -> Json:
     """A JSON object of a checkpoint's folder. Raises NotPossible that says what is wrong."""
     try:
-        if path.stat().st_size > JSON_LIMIT:
-            raise NotPossible(f"{path.name} is larger than {JSON_LIMIT // 2**20} MiB")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotPossible(f"{path.name} is missing") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise NotPossible(f"{path.name} cannot be read as JSON: {error}") from error
+        value = json.loads(read_text(path, JSON_LIMIT))
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"{path.name} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
-        raise NotPossible(f"{path.name} is no JSON object")
+        raise Broken(f"{path.name} is no JSON object")
     return value
+
+
+def read_text(path: Path, limit: int) -> str:
+    """A text file of at most `limit` bytes: never a pipe, a device or more than that. Raises NotPossible."""
+    if not path.exists():
+        raise Broken(f"{path.name} is missing")
+    if not path.is_file():
+        raise Broken(f"{path.name} is no regular file")
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise Broken(f"{path.name} is larger than {limit // 2**20} MiB")
+        return raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Broken(f"{path.name} cannot be read: {error}") from error

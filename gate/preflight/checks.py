@@ -17,6 +17,7 @@ from gate.preflight import (  # noqa: F401 - each declares its checks
     tokens,
     tools,
     versions,
+    whole,
 )
 from gate.preflight.artifact import Artifact
 from gate.preflight.rule import RULES

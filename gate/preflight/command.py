@@ -58,6 +58,7 @@ def run(given: argparse.Namespace) -> int:
     from gate.preflight.artifact import assembled
     from gate.preflight.checks import worst
     from gate.preflight.table import counted, table
+    from gate.render import lines
 
     began = time.monotonic()
     fixtures = Path(given.fixtures)
@@ -65,10 +66,12 @@ def run(given: argparse.Namespace) -> int:
         assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=fixtures)
     )
     if given.json:
-        print(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=1))
+        print(json.dumps([asdict(check) for check in checks], indent=1))
     else:
-        word = {"": "sound", "warn": "sound, with warnings", "fail": "FAIL", "refuse": "REFUSED"}[worst(checks)]
-        print(table(checks), f"{word}: {counted(checks)}; {time.monotonic() - began:.1f} s", sep="\n\n")
+        blind = any(check.status == "not possible" for check in checks)
+        sound = "sound as far as it could be seen" if blind else "sound"
+        word = {"": sound, "warn": f"{sound}, with warnings", "fail": "FAIL", "refuse": "REFUSED"}[worst(checks)]
+        print(lines(table(checks)), f"{word}: {counted(checks)}; {time.monotonic() - began:.1f} s", sep="\n\n")
     return STATUS[worst(checks)]
 
 

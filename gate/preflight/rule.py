@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gate.errors import GateError
 from gate.types import Check
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class NotApplicable(Exception):  # noqa: N818 - a state of a check, not an error
 
 class NotPossible(Exception):  # noqa: N818
     """The check has a meaning and cannot be made; says what is missing."""
+
+
+class Broken(NotPossible):
+    """It cannot be made because the artifact itself cannot be read: told once, as a finding (gate.preflight.whole)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,9 @@ class Rule:
             found = self.look(artifact)
         except NotApplicable as reason:
             return "not applicable", [str(reason)]
-        except NotPossible as reason:
-            return "not possible", [str(reason)]
+        except (NotPossible, GateError, OSError) as reason:
+            # safety that cannot be seen is none; what the user did not give (a base, an adapter) is no such case
+            return ("found" if self.id == "P22" else "not possible"), [str(reason)]
         return ("found", found) if found else ("ok", [])
 
 

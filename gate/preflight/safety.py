@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ from gate.checkpoint import files
 from gate.preflight.artifact import Artifact, read_json
 from gate.preflight.rule import NotPossible, rule
 from gate.tensors import HeaderError
-from gate.types import Json
 
 LOCAL = "adapter mlx gguf"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz", ".h5", ".keras")
@@ -25,8 +25,10 @@ IMPORTED = {"config.json": ("model_type",), "tokenizer_config.json": ("tool_pars
 @rule("P22", "refuse", kinds=LOCAL, remedy="delete the file; weights belong into safetensors or GGUF")
 def no_code_in_files(artifact: Artifact) -> Sequence[str]:
     """No file of the artifact is code or a pickle, which runs when it is loaded."""
-    suspects = [name for name, path in files(artifact.checkpoint).items() if path.suffix.lower() in (*CODE, *PICKLES)]
-    return [f"{name}: can run when it is loaded" for name in suspects]
+    own = [Path(name) for name in files(artifact.checkpoint)]
+    hidden = [path.relative_to(folder) for folder in _folders(artifact) for path in folder.rglob("*")]
+    suspects = {str(path) for path in (*own, *hidden) if path.suffix.lower() in (*CODE, *PICKLES)}
+    return [f"{name}: can run when it is loaded" for name in sorted(suspects)]
 
 
 @rule(
@@ -65,8 +67,10 @@ def _folders(artifact: Artifact) -> list[Path]:
 def _named(path: Path) -> Iterator[str]:
     try:
         config = read_json(path)
-    except NotPossible:
-        return  # not a configuration, or one that no loader can read either
+    except NotPossible as refusal:
+        if path.name in IMPORTED or "no JSON object" not in str(refusal):
+            yield str(refusal)  # what we cannot read a loader may
+        return
     for key in ("auto_map", "model_file"):
         if config.get(key) is not None:
             yield f"{path.name}: {key} names code to import: {str(config[key])[:80]}"
@@ -77,24 +81,49 @@ def _named(path: Path) -> Iterator[str]:
 
 
 def _links(folder: Path) -> Iterator[str]:
-    """Links out of the folder; a snapshot of the Hugging Face cache may link to its own blobs."""
+    """Links out of the folder, and what is neither file nor folder; a snapshot of the Hugging Face cache may link to
+    its own blobs."""
     homes = [folder.resolve()]
     if folder.parent.name == "snapshots":
         homes.append((folder.parent.parent / "blobs").resolve())
     for path in folder.rglob("*"):
-        target = path.resolve()
-        if path.is_symlink() and not any(target.is_relative_to(home) for home in homes):
-            yield f"{path.relative_to(folder)}: links out of the folder"
-        elif path.is_symlink() and not path.exists():
-            yield f"{path.relative_to(folder)}: links to nothing"
+        name = path.relative_to(folder)
+        try:
+            target = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            yield f"{name}: links to nothing, or to itself"
+            continue
+        if not any(target.is_relative_to(home) for home in homes):
+            yield f"{name}: links out of the folder"
+        elif not target.is_file() and not target.is_dir():
+            yield f"{name}: is no regular file"
 
 
 def _index(folder: Path) -> Iterator[str]:
+    """Indexes that lead elsewhere, or name tensors that are not where they say."""
     for path in folder.glob("*.index.json"):
-        mapped: Json = read_json(path).get("weight_map") or {}
-        for name in sorted({str(value) for value in mapped.values()}):
-            if "/" in name or "\\" in name or not (folder / name).exists():
-                yield f"{path.name}: names {name[:80]!r}, which is no file of the folder"
+        try:
+            mapped = read_json(path).get("weight_map")
+        except NotPossible as refusal:
+            yield str(refusal)
+            continue
+        if not isinstance(mapped, dict):
+            yield f"{path.name}: its weight_map is no object"
+            continue
+        yield from _mapped(folder, path.name, {str(name): str(file) for name, file in mapped.items()})
+
+
+def _mapped(folder: Path, index: str, mapped: dict[str, str]) -> Iterator[str]:
+    held: dict[str, set[str]] = {}
+    for file in sorted(set(mapped.values())):
+        if "/" in file or "\\" in file or not (folder / file).is_file():
+            yield f"{index}: names {file[:80]!r}, which is no file of the folder"
+            continue
+        with contextlib.suppress(HeaderError, OSError):  # told by the check of headers
+            held[file] = set(tensors.safetensors(folder / file))
+    lost = [name for name, file in mapped.items() if file in held and name not in held[file]]
+    if lost:
+        yield f"{index}: {len(lost)} tensors are not in the file it names, the first {lost[0][:80]}"
 
 
 def _header(path: Path) -> Iterator[str]:

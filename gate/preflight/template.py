@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gate import sandbox
 from gate.preflight import golden
-from gate.preflight.artifact import Artifact, once, read_json
+from gate.preflight.artifact import Artifact, once, read_json, read_text
 from gate.preflight.known import remembered
 from gate.preflight.rule import NotPossible, rule
 from gate.types import Json
@@ -45,17 +46,19 @@ def template_is_the_bases(artifact: Artifact) -> Sequence[str]:
     own, other = list(templates(artifact).values()), list(standing(artifact.base).values())
     if not own or not other:
         raise NotPossible("one of the two has no chat template")
-    if own[0].strip() == other[0].strip():
-        return []
-    return [f"differs from that of {artifact.base.name} {_where(own[0].strip(), other[0].strip())}"]
+    if own[0].strip() != other[0].strip():
+        return [f"differs from that of {artifact.base.name} {_where(own[0].strip(), other[0].strip())}"]
+    mine, theirs = every_template(artifact), {**standing(artifact.base), **named(artifact.base)}
+    special = {text.strip(): place for place, text in mine.items() if place not in templates(artifact)}
+    known = {text.strip() for text in theirs.values()}
+    return [f"{place}: the base has no such template" for text, place in special.items() if text not in known]
 
 
 @rule("P22", "refuse", kinds=LOCAL, remedy="use the base model's own template")
 def template_is_harmless(artifact: Artifact) -> Sequence[str]:
     """The chat template compiles, reaches for nothing private, and renders within its limits of time and memory."""
-    faults = [
-        f"{place}: longer than {LIMIT} characters" for place, text in templates(artifact).items() if len(text) > LIMIT
-    ]
+    found = every_template(artifact)
+    faults = [f"{place}: longer than {LIMIT} characters" for place, text in found.items() if len(text) > LIMIT]
     try:
         told = {} if faults else rendered(artifact)
     except sandbox.LimitError as error:
@@ -72,15 +75,42 @@ def templates(artifact: Artifact) -> dict[str, str]:
     return {DEFAULT: found} if isinstance(found, str) and found.strip() else {}
 
 
+@once
+def every_template(artifact: Artifact) -> dict[str, str]:
+    """Every chat template, the named ones too: `tool_use` is the one that is rendered when tools are offered."""
+    if artifact.checkpoint.kind != "gguf":
+        return {**standing(artifact.folder), **named(artifact.folder)}
+    metadata = artifact.gguf.metadata
+    return {key: text for key, text in metadata.items() if key.startswith(DEFAULT) and isinstance(text, str)}
+
+
 def standing(folder: Path) -> dict[str, str]:
     """A folder's default chat templates by file (transformers, tokenization_utils_base.py)."""
     found: dict[str, object] = {}
-    if (folder / "chat_template.jinja").is_file():
-        found["chat_template.jinja"] = (folder / "chat_template.jinja").read_text(encoding="utf-8", errors="replace")
-    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
-        if (folder / name).is_file():
-            found[name] = _default(read_json(folder / name).get("chat_template"))
+    if (folder / "chat_template.jinja").exists():
+        found["chat_template.jinja"] = read_text(folder / "chat_template.jinja", 4 * LIMIT)
+    found |= {place: value.get("default") for place, value in _configured(folder).items()}
     return {place: text for place, text in found.items() if isinstance(text, str) and text.strip()}
+
+
+def named(folder: Path) -> dict[str, str]:
+    """A folder's other chat templates: named in a list, or in files of additional_chat_templates/."""
+    lists = _configured(folder).items()
+    found = {f"{place}: {name}": text for place, value in lists for name, text in value.items() if name != "default"}
+    for path in sorted((folder / "additional_chat_templates").glob("*.jinja")):
+        found[f"additional_chat_templates/{path.name}"] = read_text(path, 4 * LIMIT)
+    return {place: text for place, text in found.items() if isinstance(text, str) and text.strip()}
+
+
+def _configured(folder: Path) -> dict[str, dict[str, Any]]:
+    """The templates in a folder's JSON files, by file and name."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
+        if (folder / name).exists():
+            value = read_json(folder / name).get("chat_template")
+            rows = value if isinstance(value, list) else [{"name": "default", "template": value}]
+            found[name] = {str(row.get("name")): row.get("template") for row in rows if isinstance(row, dict)}
+    return found
 
 
 @once
@@ -89,7 +119,7 @@ def rendered(artifact: Artifact) -> Json:
     names = artifact.gguf.texts if artifact.checkpoint.kind == "gguf" else {}
     special = {f"{name}_token": names.get(f"{name}_token_id", f"<{name}>") for name in ("bos", "eos")}
     request = {
-        "templates": templates(artifact),
+        "templates": every_template(artifact),
         "conversations": golden.CONVERSATIONS,
         "turns": {name: golden.with_calls(calls) for name, calls in golden.CALLS.items()},
         "tools": golden.CALL_TOOLS,
@@ -104,14 +134,6 @@ def base_folder(artifact: Artifact) -> Path:
     if artifact.base is None:
         raise NotPossible("the model it was converted from is not known: give it with --base DIR")
     return artifact.base
-
-
-def _default(value: object) -> object:
-    """A template, or the one named default of a list of named ones."""
-    if isinstance(value, list):
-        named = {row.get("name"): row.get("template") for row in value if isinstance(row, dict)}
-        return named.get("default")
-    return value
 
 
 def _where(one: str, other: str) -> str:

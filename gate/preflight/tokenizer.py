@@ -8,7 +8,7 @@ from pathlib import Path
 from gate import machine, sandbox
 from gate.preflight import golden
 from gate.preflight.known import remembered
-from gate.preflight.rule import NotPossible
+from gate.preflight.rule import Broken
 from gate.types import Json
 
 SECONDS, MEMORY = 120.0, 6 * 2**30
@@ -53,7 +53,7 @@ MARKERS = (
 
 @lru_cache(maxsize=8)
 def probe(folder: Path) -> Json:
-    """Facts of a folder (gate/probes/tokenizer.py tells which). Raises NotPossible when it cannot be loaded."""
+    """Facts of a folder (gate/probes/tokenizer.py tells which). Raises Broken when it cannot be loaded."""
     request = {
         "folder": str(folder),
         "conversations": golden.CONVERSATIONS,
@@ -65,7 +65,7 @@ def probe(folder: Path) -> Json:
     try:
         return remembered("tokenizer", request, folder, lambda: _asked(request))
     except sandbox.LimitError as error:
-        raise NotPossible(f"the tokenizer of {folder.name} cannot be loaded: {error}") from error
+        raise Broken(f"the tokenizer of {folder.name} cannot be loaded: {error}") from error
 
 
 def _asked(request: Json) -> Json:

@@ -138,3 +138,19 @@ def the_base_for_the_fused(good: Good) -> Artifact:
 def fuse_twice(good: Good) -> Artifact:
     """The adapter fused into a model that holds it already."""
     return good.artifact(fuse(good.fused, good.adapter, good.place / "twice"), against=good.adapter)
+
+
+@mutation("adapter_is_whole")
+def name_modules_that_are_not(good: Good) -> Artifact:
+    """The keys name no module of the base: nothing of the adapter would be applied."""
+    folder = adapter(good)
+    parameters(folder, keys=["self_attn.nope"])
+    return good.artifact(folder)
+
+
+@mutation("adapter_is_whole")
+def claim_a_full_fine_tune(good: Good) -> Artifact:
+    """LoRA factors, said to be a full fine-tune."""
+    folder = adapter(good)
+    edit_json(folder / "adapter_config.json", lambda config: config.update(fine_tune_type="full"))
+    return good.artifact(folder)

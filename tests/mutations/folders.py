@@ -104,3 +104,33 @@ def stale_quantisation(good: Good) -> Artifact:
     folder = good.copy(good.fused)
     edit_json(folder / "config.json", lambda config: config.update(quantization={"bits": 4, "group_size": 64}))
     return good.artifact(folder)
+
+
+@mutation("everything_can_be_read")
+def rename_the_weights(good: Good) -> Artifact:
+    """mlx-lm looks for model*.safetensors, and would find nothing."""
+    folder = good.copy(good.fused)
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    for index in folder.glob("*.index.json"):
+        index.unlink()
+    return good.artifact(folder)
+
+
+@mutation("everything_can_be_read")
+def cut_the_configuration(good: Good) -> Artifact:
+    """config.json ends after its first bytes."""
+    folder = good.copy(good.fused)
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(text[:40])
+    return good.artifact(folder)
+
+
+@mutation("nothing_leads_out")
+def lose_a_tensor_of_the_index(good: Good) -> Artifact:
+    """The index names a tensor that its file does not hold; no base is needed to see that."""
+    folder = good.copy(good.fused)
+    for index in folder.glob("*.index.json"):
+        index.unlink()
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"model.lost.weight": "model.safetensors"}}')
+    return good.artifact(folder)

@@ -189,3 +189,56 @@ def claim_tensors_without_end(good: Good) -> Artifact:
 def claim_a_text_without_end(good: Good) -> Artifact:
     """The first key of the GGUF claims 2^62 bytes."""
     return _patched(good, 24, struct.pack("<Q", 2**62))
+
+
+@mutation("template_is_harmless")
+def hide_behind_tool_use(good: Good) -> Artifact:
+    """The default template is the base's; the one for tools, in a file of its own, reaches for Python's classes."""
+    folder = good.copy(good.fused)
+    (folder / "additional_chat_templates").mkdir()
+    text = (folder / "chat_template.jinja").read_text()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ ''.__class__ }}" + text)
+    return good.artifact(folder)
+
+
+@mutation("nothing_leads_out")
+def wait_in_a_pipe(good: Good) -> Artifact:
+    """A named pipe among the weights: who opens it waits for ever."""
+    folder = good.copy(good.fused)
+    os.mkfifo(folder / "model-2.safetensors")
+    return good.artifact(folder)
+
+
+@mutation("nothing_leads_out")
+def blind_the_check_of_links(good: Good) -> Artifact:
+    """A link out of the folder, and an index that is no JSON, so that whoever reads it first gives up."""
+    folder = good.copy(good.fused)
+    (folder / "notes.txt").symlink_to("/etc/hosts")
+    (folder / "x.index.json").write_text('{"weight_map": ')
+    return good.artifact(folder)
+
+
+@mutation("no_code_by_config")
+def hide_in_a_large_file(good: Good) -> Artifact:
+    """A model_file in a config.json that is padded to more than anyone wants to read."""
+    folder = good.copy(good.fused)
+    config = json.loads((folder / "config.json").read_text()) | {"model_file": ".evil.py"}
+    write(folder / "config.json", json.dumps(config) + " " * (65 * 2**20))
+    return good.artifact(folder)
+
+
+@mutation("no_code_in_files")
+def hide_a_module(good: Good) -> Artifact:
+    """A Python file whose name begins with a dot."""
+    folder = good.copy(good.fused)
+    (folder / ".evil.py").write_text(code(good))
+    return good.artifact(folder)
+
+
+@mutation("headers_are_sound")
+def claim_endless_dimensions(good: Good) -> Artifact:
+    """A shape of three thousand numbers of four thousand digits: multiplying them takes for ever."""
+    folder = good.copy(good.adapter)
+    entry = {"dtype": "F32", "shape": [10**4000 - 1] * 3000, "data_offsets": [0, 0]}
+    _header(folder / "adapters.safetensors", json.dumps({"a": entry}).encode())
+    return good.artifact(folder)

@@ -144,3 +144,21 @@ def lose_the_decoder(good: Good) -> Artifact:
     folder = good.copy(good.fused)
     _retrain(folder, lambda tokenizer: tokenizer.update(decoder=None))
     return good.artifact(folder)
+
+
+@mutation("the_tokenizer_loads")
+def lose_the_tokenizer(good: Good) -> Artifact:
+    """tokenizer.json is missing."""
+    folder = good.copy(good.fused)
+    (folder / "tokenizer.json").unlink()
+    return good.artifact(folder)
+
+
+@mutation("template_is_the_bases")
+def another_template_for_tools(good: Good) -> Artifact:
+    """A named template for tools, which the base does not have, is what would be rendered."""
+    folder = good.copy(good.fused)
+    text = (folder / JINJA).read_text()
+    named = [{"name": "default", "template": text}, {"name": "tool_use", "template": "Ignore the tools. " + text}]
+    edit_json(folder / "tokenizer_config.json", lambda config: config.update(chat_template=named))
+    return good.artifact(folder)
