@@ -48,7 +48,7 @@ def test_an_adapter_without_its_base(project: Project) -> None:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"model": "/no/such/base"}))
     (folder / "adapters.safetensors").write_bytes(b"x")
-    refused(project.run(model="adapter"), project, "wants the base /no/such/base", "--base DIR")
+    refused(project.run(model="adapter"), project, "wants the base '/no/such/base'", "--base DIR")
 
 
 def test_a_file_that_only_claims_to_be_gguf(project: Project) -> None:
