@@ -1,7 +1,7 @@
 # make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with the suites
 # make test   set up, then run the project's tests, the real models included
-# make lint   ruff, ruff format, mypy --strict
-# make clean  remove what the above made here; the user's cache folder stays
+# make lint   ruff, ruff format, mypy --strict; actionlint and zizmor on the workflows
+# make clean  remove what the above made here; registry/ and the user's cache folder stay
 #
 # uv is used when it is there, else venv and pip. Idempotent.
 
@@ -38,6 +38,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@test ! -x $(BIN)/actionlint || $(BIN)/actionlint
+	$(BIN)/zizmor --offline --no-progress --quiet --persona pedantic .github
 
 clean:
 	rm -rf $(VENV) runs build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

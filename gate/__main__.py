@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gate import champions
+from gate import champions, verify
 from gate.errors import GateError
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
+
+if TYPE_CHECKING:
+    from gate.types import Report, Verdict
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,8 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     for command in (show, decide):
         command.add_argument("report", type=Path, help="a report.json, or the run's folder")
         command.add_argument("--champion", type=Path, metavar="REPORT", help="the report of the model to beat")
+        command.add_argument(
+            "--github",
+            action="store_true",
+            help="in GitHub Actions: write the job summary to $GITHUB_STEP_SUMMARY, and at most ten annotations",
+        )
         command.set_defaults(run=_show)
     champions.add_parsers(commands)
+    verify.add_parser(commands)
     return parser
 
 
@@ -78,15 +89,27 @@ def _show(given: argparse.Namespace) -> int:
     from gate.types import Outcome
     from gate.verdict import decide
 
-    path = _report(given.report)
+    path = report.located(given.report)
     read = report.read(path)
-    verdict = decide(read, report.read(_report(given.champion)) if given.champion else None)
+    verdict = decide(read, report.read(report.located(given.champion)) if given.champion else None)
+    if given.github:
+        return _github(read, verdict)
     print(render.summary(read, verdict), render.verdict_line(verdict, path), sep="\n\n")
     return 0 if verdict.outcome is Outcome.PASS else 1
 
 
-def _report(path: Path) -> Path:
-    return path / "report.json" if path.is_dir() else path
+def _github(report: Report, verdict: Verdict) -> int:
+    from gate import github
+
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        raise GateError("--github writes where GITHUB_STEP_SUMMARY says, and that is not set")
+    try:
+        github.append(Path(place), github.summary(report, verdict))
+    except OSError as error:
+        raise GateError(f"{place}: the job summary could not be written: {error}") from error
+    print("\n".join(github.alarms(verdict)))
+    return 0 if verdict.outcome == "PASS" else 1
 
 
 if __name__ == "__main__":

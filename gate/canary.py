@@ -15,6 +15,7 @@ from gate import together
 from gate.client import Client
 from gate.errors import AskError
 from gate.types import Json, Reply, Server
+from gate.words import parted
 
 PROMPT = "Count from one to twenty in words."
 COMPANY = (
@@ -105,7 +106,7 @@ def _difference(name: str, first: Reply, other: Reply) -> str:
     """How two answers differ, in words; empty when they do not."""
     one, two = _said(first), _said(other)
     if one != two:
-        at = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+        at = parted(one, two)
         start = max(0, at - 20)
         return f"{name}: {two[start : at + 40]!r} where it was {one[start : at + 40]!r} (from character {at})"
     if first.margin is None or other.margin is None or abs(first.margin - other.margin) <= DRIFT:

@@ -44,8 +44,12 @@ def add_parsers(commands: Any) -> None:
     command.add_argument(
         "--force", metavar="REASON", default="", help="promote graded bytes whatever speaks against it; recorded"
     )
+    command.add_argument(
+        "--sign", metavar="PEM", type=Path, help="sign it and its release with this private key (extra `sign`)"
+    )
     command = _command(commands, "current", "the champion of a slot: its path, and where a rollback leads", _current)
     command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--release", action="store_true", help="print the folder of what travels with it")
     _command(commands, "history", "everything recorded in a slot, oldest first", _history)
     command = _command(commands, "rollback", "return to the champion before", _rollback)
     command.add_argument("--reason", metavar="TEXT", required=True, help="why; it stays in the ledger")
@@ -66,20 +70,23 @@ def _command(commands: Any, name: str, help: str, run: Any) -> argparse.Argument
 
 
 def _promote(given: argparse.Namespace) -> int:
+    from gate import report
     from gate.promote import Request, promote
 
     promoted = promote(
         Request(
             path=given.path,
             slot=_slot(given),
-            report=_file(given.report),
-            champion=_file(given.champion) if given.champion else None,
+            report=report.located(given.report),
+            champion=report.located(given.champion) if given.champion else None,
             base=given.base,
             lower_bar=given.accept_lower_bar,
             force=given.force,
+            sign=given.sign,
         )
     )
     print(f"promoted: {_named(given, promoted)}. Keep this elsewhere (CI log, git): {promoted.line}")
+    print(f"report, summary, model card and statement: {_release(given, promoted)}")
     return 0
 
 
@@ -88,6 +95,9 @@ def _current(given: argparse.Namespace) -> int:
     if standing.current is None:
         print(f"{given.slot} has no champion yet", file=sys.stderr)
         return 1
+    if given.release:
+        print(_release(given, standing.current))
+        return 0
     if given.json:
         print(json.dumps(asdict(standing)))
         return 0
@@ -140,8 +150,11 @@ def _verify(given: argparse.Namespace) -> int:
     return 0
 
 
-def _file(report: Path) -> Path:
-    return report / "report.json" if report.is_dir() else report
+def _release(given: argparse.Namespace, champion: Pointer) -> Path:
+    from gate import release
+
+    slot = _slot(given)
+    return release.place(slot, slots.history(slot)[champion.number - 1].facts["release"])
 
 
 def _slot(given: argparse.Namespace) -> Slot:

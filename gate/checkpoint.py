@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from gate import smollm2
@@ -17,11 +17,18 @@ from gate.types import Checkpoint, Json, Server
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
 JSON_LIMIT = 64 * 2**20
-"""Bytes of a configuration."""
+"""Bytes of a JSON file that is read; the largest tokenizer.json has some 35 MB."""
 KINDS = (
     "an adapter folder (adapters.safetensors and adapter_config.json), an MLX folder (config.json and *.safetensors), "
     "a .gguf file, http(s)://…/v1, smollm2, scripted:FILE, or a hub id (org/name)"
 )
+
+
+class Hashed(NamedTuple):
+    """What a file's bytes are."""
+
+    sha256: str
+    size: int
 
 
 def identify(text: str, *, base: str | None = None, served_name: str = "") -> Checkpoint:
@@ -38,18 +45,16 @@ def identify(text: str, *, base: str | None = None, served_name: str = "") -> Ch
         raise CheckpointError("smollm2 is the demo model's name and a path here: for the path, write ./smollm2")
     if text == "smollm2":
         return Checkpoint("mlx", "smollm2", smollm2.ensure(progress=True))
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return _folder(path.resolve(), base)
-    if path.is_file():
-        return _file(path)
-    return _hub(text)
+    path = path_named(text)
+    if path is None:
+        return _hub(text)
+    return _folder(path.resolve(), base) if path.is_dir() else _file(path)
 
 
 def is_folder(text: str) -> bool:
     """Is it a folder that is no adapter: one that brings its own weights?"""
-    path = Path(text).expanduser()
-    return text == "smollm2" or (path.is_dir() and not (path / "adapter_config.json").is_file())
+    path = folder_named(text)
+    return text == "smollm2" or (path is not None and not (path / "adapter_config.json").is_file())
 
 
 def files(checkpoint: Checkpoint) -> dict[str, Path]:
@@ -65,18 +70,29 @@ def files(checkpoint: Checkpoint) -> dict[str, Path]:
     return found | (_tree(checkpoint.base, "base/") if checkpoint.base else {})
 
 
-def digest(checkpoint: Checkpoint, *, fresh: bool = False) -> str:
-    """sha256 over the sorted lines `sha256 size name` of the checkpoint's files; `fresh` hashes every byte again.
+def hashes(checkpoint: Checkpoint, *, fresh: bool = False) -> dict[str, Hashed]:
+    """sha256 and size of each of the checkpoint's files by name; `fresh` hashes every byte again.
 
     Raises CheckpointError when a file cannot be read.
     """
-    lines = []
+    found = {}
     for name, path in sorted(files(checkpoint).items()):
         try:
-            lines.append(f"{sha256(path, fresh=fresh)} {path.stat().st_size} {name}\n")
+            found[name] = Hashed(sha256(path, fresh=fresh), path.stat().st_size)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    return found
+
+
+def digest_of(found: dict[str, Hashed]) -> str:
+    """sha256 over the sorted lines `sha256 size name` of the files."""
+    lines = [f"{each.sha256} {each.size} {name}\n" for name, each in sorted(found.items())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digest(checkpoint: Checkpoint) -> str:
+    """The checkpoint's digest; what is remembered of unchanged files counts. Raises CheckpointError."""
+    return digest_of(hashes(checkpoint))
 
 
 def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
@@ -136,13 +152,43 @@ def _adapter(path: Path, base: str | None) -> Checkpoint:
     return Checkpoint("adapter", path.name, path, base=_base(named, path, given=base is not None))
 
 
-def folder_named(text: str) -> Path | None:
-    """The folder of this name; None where there is none, also for names that no folder can have."""
+def read_value(path: Path) -> Any:
+    """A JSON file that nobody has vouched for. Raises CheckpointError."""
     try:
-        folder = Path(text).expanduser()
-        return folder if folder.is_dir() else None
+        return json.loads(read_text(path, JSON_LIMIT))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} cannot be read as JSON: {error}") from error
+
+
+def read_text(path: Path, limit: int) -> str:
+    """A text file of at most `limit` bytes: never a pipe, a device or more than that. Raises CheckpointError."""
+    if not path.exists():
+        raise CheckpointError(f"{path.name} is missing")
+    if not path.is_file():
+        raise CheckpointError(f"{path.name} is no regular file")
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise CheckpointError(f"{path.name} is larger than {limit // 2**20} MiB")
+        return raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def path_named(text: str) -> Path | None:
+    """The file or folder of this name; None where there is none, also for names that none can have."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.exists() else None
     except (OSError, RuntimeError, ValueError):  # a name too long, no such user, a NUL
         return None
+
+
+def folder_named(text: str) -> Path | None:
+    """The folder of this name, or None."""
+    path = path_named(text)
+    return path if path is not None and path.is_dir() else None
 
 
 def _base(named: str, adapter: Path, *, given: bool) -> Path:
@@ -221,12 +267,7 @@ def _tree(folder: Path, prefix: str) -> dict[str, Path]:
 
 
 def _json(path: Path) -> Any:
-    try:
-        if path.stat().st_size > JSON_LIMIT:
-            raise CheckpointError(f"{path}: is larger than {JSON_LIMIT // 2**20} MiB")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    value = read_value(path)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: must be a JSON object")
     return value

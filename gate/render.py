@@ -22,7 +22,7 @@ def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
     parts = [_served(report), _table(report, verdict), _misses(report), _constrained(report)]
     parts += [_fragile(report), _blamed(report), _determinism(report.made.get("canary") or {})]
-    parts += [_flipped(verdict), _faults(verdict), _missing(verdict)]
+    parts += [_flipped(report, verdict), _warnings(report), _forced(report), _faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -37,7 +37,11 @@ def verdict_line(verdict: Verdict, report: Path) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that cannot steer a terminal: control, format and surrogate characters become visible escapes."""
+    """Text that cannot steer a terminal: control, format and surrogate characters become visible escapes.
+
+    Nor a GitHub runner, which takes `##[` anywhere in a line for a command (actions/runner, ActionCommand.cs).
+    """
+    text = text.replace("##[", "##\\[")
     return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
 
 
@@ -60,6 +64,10 @@ def _table(report: Report, verdict: Verdict) -> str:
         for row, finding in zip(rows, verdict.findings, strict=True):
             row.insert(3, _raw(finding.test, report))
     note = "* one-sided 95 % Clopper-Pearson lower bound of the rate"
+    tries = {contract.cases: contract.attempt for contract in report.contracts if contract.held_out}
+    if tries:
+        counted = ", ".join(f"{clean(file)} {number}" for file, number in tries.items())
+        note += f"; with held-out cases, 5 % are divided by the attempt: {counted}"
     align = ("left", *["right"] * (len(head) - 2), "left")
     return tabulate(rows, head, disable_numparse=True, colalign=align) + f"\n{note}"
 
@@ -87,9 +95,13 @@ def _row(finding: Finding) -> list[str]:
 
 
 def _misses(report: Report) -> str:
-    misses = [result for result in report.results if not result.hit]
-    more = f"\n… and {len(misses) - MISSES} more misses in the report" if len(misses) > MISSES else ""
-    return "\n".join(_miss(result) for result in misses[:MISSES]) + more
+    missed = [result for result in report.results if not result.hit]
+    shown = [result for result in missed if result.split != "held-out"]
+    lines = [_miss(result) for result in shown[:MISSES]]
+    lines += [f"… and {len(shown) - MISSES} more misses in the report"] if len(shown) > MISSES else []
+    hidden = len(missed) - len(shown)
+    lines += [f"{hidden} misses of held-out cases, which are not shown one by one"] if hidden else []
+    return "\n".join(lines)
 
 
 def _miss(result: Result) -> str:
@@ -105,7 +117,8 @@ def _miss(result: Result) -> str:
 
 def _fragile(report: Report) -> str:
     """Hits whose smallest gap between the two best tokens is smallest: the first to flip under another runtime."""
-    hits = [(result.margin, result) for result in report.results if result.hit and result.margin is not None]
+    told = [result for result in report.results if result.split != "held-out"]
+    hits = [(result.margin, result) for result in told if result.hit and result.margin is not None]
     nearest = sorted(hits, key=lambda pair: pair[0])[:FRAGILE]
     if not nearest:
         return ""
@@ -115,7 +128,7 @@ def _fragile(report: Report) -> str:
 
 def _constrained(report: Report) -> str:
     """Hits whose raw text is none: right only because of how they were served."""
-    found = [result for result in report.results if result.hit and result.stage]
+    found = [result for result in report.results if result.hit and result.stage and result.split != "held-out"]
     rows = [f"  {result.stage:8}  {_short_test(result.test)} {result.case}" for result in found[:MISSES]]
     more = [f"  … and {len(found) - MISSES} more in the report"] if len(found) > MISSES else []
     return "\n".join(clean(row) for row in ["hits that are none raw:", *rows, *more]) if found else ""
@@ -148,16 +161,30 @@ def _determinism(canary: Json) -> str:
     return "\n".join(clean(line) for line in lines)
 
 
-def _flipped(verdict: Verdict) -> str:
-    """Cases that went the other way than with the champion, lost and won."""
+def _flipped(report: Report, verdict: Verdict) -> str:
+    """Cases that went the other way than with the champion, lost and won; held-out ones as a number."""
     rows = []
+    held = {(result.test, result.case) for result in report.results if result.split == "held-out"}
     for finding in verdict.findings:
         p = f", p = {finding.p:.3f}" if finding.p is not None else ""
         for word, cases in (("lost", finding.regressions), ("won", finding.fixes)):
             if cases:
-                shown = ", ".join(cases[:MISSES]) + (", …" if len(cases) > MISSES else "")
+                told = [case for case in cases if (finding.test, case) not in held]
+                hidden = [f"{len(cases) - len(told)} held out"] if len(cases) > len(told) else []
+                shown = ", ".join(told[:MISSES] + (["…"] if len(told) > MISSES else []) + hidden)
                 rows.append(clean(f"  {word:4}  {_short_test(finding.test)}: {shown} ({len(cases)} cases{p})"))
     return "\n".join(["against the champion:", *rows]) if rows else ""
+
+
+def _warnings(report: Report) -> str:
+    found = [check for check in report.made.get("preflight") or [] if check["status"] == "found"]
+    rows = [f"  {check['id']} {check['name']}: {check['found'][0]}" for check in found if check["severity"] == "warn"]
+    return "\n".join(["warnings of preflight:", *[clean(row) for row in rows]]) if rows else ""
+
+
+def _forced(report: Report) -> str:
+    rows = [f"  {each['slot']} line {each['line']}: {each['reason']}" for each in report.made.get("forced") or []]
+    return "\n".join(["promoted by force, without having passed:", *[clean(row) for row in rows]]) if rows else ""
 
 
 def _faults(verdict: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import fields
@@ -30,15 +31,38 @@ def write(path: Path, report: Report) -> None:
         raise ReportError(f"{path}: the report could not be written: {error}; the run counts as not graded") from error
 
 
+def located(path: Path) -> Path:
+    """The report of a run that was named by its folder or by the report itself."""
+    return path / "report.json" if path.is_dir() else path
+
+
 def read(path: Path) -> Report:
     """Read a report and check it against its schema. Raises ReportError."""
+    return parsed(text(path), where=path)
+
+
+def text(path: Path) -> str:
+    """A report's text, which is read once: what is decided is then what is kept. Raises ReportError."""
     try:
-        value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
-    except (OSError, UnicodeDecodeError, CaseError) as error:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ReportError(f"{path}: cannot be read as a report: {error}") from error
+
+
+def digest(text: str) -> str:
+    """sha256 of a report's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parsed(text: str, *, where: Path) -> Report:
+    """A report, checked against its schema. Raises ReportError."""
+    try:
+        value = jsonl.loads(text, where=str(where))
+    except CaseError as error:
+        raise ReportError(f"{where}: cannot be read as a report: {error}") from error
     problem = jsonschema.exceptions.best_match(_validator().iter_errors(value))
     if problem is not None:
-        raise ReportError(f"{path}: is no report of version {VERSION}: {problem.json_path}: {problem.message[:300]}")
+        raise ReportError(f"{where}: is no report of version {VERSION}: {problem.json_path}: {problem.message[:300]}")
     return Report(
         version=value["version"],
         checkpoint=value["checkpoint"],

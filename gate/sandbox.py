@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import psutil
 
+from gate import machine
 from gate.errors import GateError
 from gate.types import Json
 
@@ -36,7 +37,7 @@ def run(module: str, request: Json, *, seconds: float, memory: int, environment:
         asked.write(json.dumps({"seconds": math.ceil(seconds), "request": request}).encode())
         asked.seek(0)
         child = subprocess.Popen(
-            [sys.executable, "-m", module], stdin=asked, stdout=answered, stderr=complaint, env=environment
+            [*machine.PYTHON, "-m", module], stdin=asked, stdout=answered, stderr=complaint, env=environment
         )
         try:
             _watch(child, answered, deadline=time.monotonic() + seconds, seconds=seconds, memory=memory)

@@ -22,6 +22,7 @@ from gate.ledger import LedgerError, Record
 from gate.types import Json
 
 REGISTRY = Path("registry")
+LEDGER = "ledger.jsonl"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 EVENT = re.compile(r"[a-z][a-z-]{0,31}")
 ATTEMPT, PROMOTION, ROLLBACK = "attempt", "promotion", "rollback"
@@ -51,7 +52,7 @@ class Slot:
 
     @property
     def ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
+        return self.folder / LEDGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,9 @@ class Standing:
 
 
 def record(slot: Slot, event: str, facts: Json) -> Record:
-    """Write down what happened in a slot, good or bad. Raises SlotError, LedgerError.
-
-    An "attempt" must name the digests of all that it was asked (case files, suites) in `asked`: `attempts` counts them.
-    """
+    """Write down what happened in a slot, good or bad. Raises SlotError, LedgerError."""
     if event in (PROMOTION, ROLLBACK) or not EVENT.fullmatch(event):
         raise SlotError(f"{event!r} is no event to record: it moves the champion, or is not of a-z and -")
-    asked = facts.get("asked")
-    if event == ATTEMPT and not (isinstance(asked, list) and all(isinstance(digest, str) for digest in asked)):
-        raise SlotError("an attempt must name the digests of what it was asked as a list in `asked`")
     return ledger.append(slot.ledger, event, facts)
 
 
@@ -156,9 +151,15 @@ def history(slot: Slot) -> tuple[Record, ...]:
     return ledger.read(slot.ledger)
 
 
-def attempts(slot: Slot, digest: str) -> int:
-    """How many recorded attempts were asked the case file or suite of this digest. Raises LedgerError."""
-    return sum(line.event == ATTEMPT and digest in line.facts.get("asked", ()) for line in history(slot))
+def forced(registry: Path) -> list[Json]:
+    """Every promotion of a registry's slots that was forced: slot, line and reason. Raises LedgerError."""
+    ledgers = sorted(registry.glob(f"*/{LEDGER}"))
+    lines = [(path.parent.name, line) for path in ledgers for line in ledger.read(path) if line.event == PROMOTION]
+    return [
+        {"slot": slot, "line": line.number, "reason": line.facts["force"]}
+        for slot, line in lines
+        if line.facts.get("force")
+    ]
 
 
 def verify(slot: Slot, *, head: str | None = None) -> str:

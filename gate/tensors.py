@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gate import sandbox
+from gate import hashing, sandbox
 from gate.errors import GateError
 from gate.types import Json
 
@@ -94,9 +94,13 @@ def safetensors(path: Path) -> dict[str, Tensor]:
     return {tensor.name: tensor for tensor in tensors}
 
 
-@lru_cache(maxsize=4)
 def gguf(path: Path) -> Gguf:
-    """The header of a GGUF file, read by the gguf package in a child process. Raises HeaderError."""
+    """The header of a GGUF file, read in a child process with limits (gate/probes/gguf.py). Raises HeaderError."""
+    return _gguf(path, hashing.key(path))
+
+
+@lru_cache(maxsize=4)
+def _gguf(path: Path, _key: str) -> Gguf:
     _plausible(path)
     try:
         told = sandbox.run("gate.probes.gguf", {"path": str(path)}, seconds=GGUF_SECONDS, memory=GGUF_MEMORY)

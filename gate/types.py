@@ -140,6 +140,17 @@ class Contract:
     """Any miss blocks."""
     smoke: bool = False
     """Too small to prove anything: a run of smoke tests alone is inconclusive."""
+    repeats: int = 1
+    """How often each case is asked; it is a hit when all of its answers are (pass^k, arXiv 2406.12045)."""
+    held_out: int = 0
+    """How many of the cases are held out."""
+    attempt: int = 0
+    """The number of this checkpoint among all that were asked the held-out cases, from 1; 0 while it is not known."""
+
+    @property
+    def alpha(self) -> float:
+        """One minus the confidence of its lower bound: 5 %, divided by the attempt where cases are held out."""
+        return 0.05 / max(1, self.attempt)
 
     @property
     def allowed(self) -> int:
@@ -242,11 +253,13 @@ class Finding:
 
     test: str
     hits: int
+    """Cases of which every answer was right."""
     total: int
+    """Cases that were asked, as often as the contract wants."""
     parsed: int
     leaks: int
     lower: float
-    """One-sided 95 % Clopper-Pearson lower bound of the rate."""
+    """One-sided Clopper-Pearson lower bound of the rate, at the contract's confidence."""
     floor: float
     median: float
     p95: float

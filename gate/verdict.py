@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
-from gate.pairs import by_test, flips, incomparable
+from gate.pairs import by_test, flips, incomparable, rights
 from gate.stats import holm, lower_bound, mcnemar, quantile
 from gate.types import Contract, Finding, Outcome, Report, Result, Verdict
 
@@ -36,16 +36,17 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
 
 
 def _finding(contract: Contract, own: list[Result]) -> Finding:
-    hits, total = sum(result.hit for result in own), len(own)
+    right = rights(own, contract.repeats)
+    hits, total = sum(right.values()), len(right)
     seconds = [result.seconds for result in own]
     outcome, why = _outcome(hits, total, contract)
     return Finding(
         test=contract.test,
         hits=hits,
         total=total,
-        parsed=sum(result.parsed for result in own),
+        parsed=sum(rights(own, contract.repeats, parsed=True).values()),
         leaks=sum(result.leaked for result in own),
-        lower=lower_bound(hits, total),
+        lower=lower_bound(hits, total, alpha=contract.alpha),
         floor=contract.floor,
         median=quantile(seconds, 0.5),
         p95=quantile(seconds, 0.95),
@@ -61,8 +62,10 @@ def _outcome(hits: int, total: int, contract: Contract) -> tuple[Outcome, str]:
         return Outcome.BELOW_FLOOR, f"{total - hits} of {total} that must be right are not"
     if hits < Fraction(str(contract.floor)) * total:
         return Outcome.BELOW_FLOOR, f"{hits}/{total} is below the floor {contract.floor:g}"
-    if contract.bound is not None and (lower := lower_bound(hits, total)) < contract.bound:
-        return Outcome.BELOW_FLOOR, f"{hits}/{total} shows {lower:.3f} at least, below the bound {contract.bound:g}"
+    if contract.bound is not None and (lower := lower_bound(hits, total, alpha=contract.alpha)) < contract.bound:
+        attempt = f" at attempt {contract.attempt}" if contract.attempt > 1 else ""
+        why = f"{hits}/{total} shows {lower:.3f} at least{attempt}, below the bound {contract.bound:g}"
+        return Outcome.BELOW_FLOOR, why
     return Outcome.PASS, ""
 
 
@@ -104,7 +107,14 @@ def _gaps(report: Report) -> tuple[str, ...]:
             gaps.append(f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})")
         if not contract.ids:
             gaps.append(f"no case: {contract.test} asks nothing")
-    gaps += [f"asked {n} times: {test}: {case}" for (test, case), n in asked.items() if n > 1]
+        if contract.held_out and not contract.attempt:
+            gaps.append(f"not counted: {contract.test}: which attempt this is at its held-out cases is not known")
+    times = {contract.test: contract.repeats for contract in report.contracts}
+    gaps += [
+        f"asked {n} times, not {times.get(test, 1)}: {test}: {case}"
+        for (test, case), n in asked.items()
+        if n != times.get(test, 1)
+    ]
     gaps += [f"unknown: {test}: {case} is in no contract" for test, case in asked if (test, case) not in expected]
     return tuple(gaps)
 

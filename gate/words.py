@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -30,6 +31,12 @@ def one_line(text: str, limit: int = 200) -> str:
     cut = text[: limit + 1]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
+
+
+def parted(one: Sequence[object], other: Sequence[object]) -> int:
+    """The first place at which two texts or lists differ; where one of them ends, when it begins the other."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def folded(text: str) -> str:

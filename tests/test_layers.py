@@ -30,9 +30,9 @@ LAYERS = [
         "tensors",
         "scan",
     },
-    {"verdict", "slots", "report", "reply", "client", "raw", "blame", "canary", "probes"},
-    {"render", "backends", "doctor", "parity", "preflight"},
-    {"plugin", "promote", "champions", "__main__"},
+    {"verdict", "slots", "attempts", "report", "reply", "client", "raw", "blame", "canary", "probes", "signing"},
+    {"render", "markdown", "release", "github", "backends", "doctor", "parity", "preflight"},
+    {"plugin", "promote", "verify", "champions", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in GATE.rglob("*.py") if path != GATE / "__init__.py")

@@ -231,7 +231,7 @@ class TestMlxDevice:
 
     def test_that_cannot_be_asked_is_an_error(self, monkeypatch, tmp_path):
         broken = script(tmp_path / "python", "case $* in *mlx*) echo no mlx here >&2; exit 1;; esac")
-        monkeypatch.setattr(sys, "executable", str(broken))
+        monkeypatch.setattr(machine, "PYTHON", (str(broken),))
         with pytest.raises(ServeError, match="no mlx here"):
             machine.mlx_device()
 
@@ -287,7 +287,7 @@ class TestPipDownload:
 
     def test_that_takes_too_long_is_stopped(self, monkeypatch, tmp_path):
         monkeypatch.setattr(
-            sys, "executable", str(script(tmp_path / "python", f"echo $$ > {tmp_path}/id; exec sleep 60"))
+            machine, "PYTHON", (str(script(tmp_path / "python", f"echo $$ > {tmp_path}/id; exec sleep 60")),)
         )
         started = time.monotonic()
         with pytest.raises(FetchError, match="did not end in time"):

@@ -97,3 +97,9 @@ def test_doctor_names_the_command_that_mends_a_missing_blas(monkeypatch: pytest.
     monkeypatch.setattr(machine, "find_llama_server", lambda: None)
     monkeypatch.setattr(machine, "blas_remedy", lambda: "run: pip install cmeel-openblas")
     assert "pip install cmeel-openblas" in doctor.examine()[0]
+
+
+def test_a_script_has_nothing_for_preflight_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.jsonl").write_text('{"user": "a", "content": "b"}\n')
+    assert command.main(["preflight", f"scripted:{tmp_path / 's.jsonl'}"]) == 4
+    assert "nothing to check" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from gate.pairs import lowered, machine
 from gate.types import Contract, Report
 
-OLD = Contract("t", "t.jsonl", "0" * 64, ("a", "b", "c"), 0.9, bound=0.3, must=True)
+OLD = Contract("t", "t.jsonl", "0" * 64, ("a", "b", "c"), 0.9, bound=0.3, must=True, repeats=3, held_out=1)
 
 
 def report(*contracts: Contract) -> Report:
@@ -26,6 +26,8 @@ def report(*contracts: Contract) -> Report:
         (replace(OLD, must=False), "no longer a must"),
         (replace(OLD, smoke=True), "now a smoke test"),
         (replace(OLD, test="u"), "t is gone"),
+        (replace(OLD, repeats=2), "each case is asked 2 times, was 3"),
+        (replace(OLD, held_out=0), "0 held-out cases, were 1"),
     ],
 )
 def test_a_lower_bar_is_found(new: Contract, why: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gate import promote as promotion  # before a pytester, which takes back what is imported under it
 from gate import slots
 from gate.__main__ import main
-from gate.policy import Policy, PolicyError, read
+from gate.policy import Policy, PolicyError, read, suites
 from gate.slots import Slot
 from tests.project import Project, a_case, right
 
@@ -182,6 +182,45 @@ def test_after_a_case_was_added_the_champion_is_graded_again(
     assert promote(graded, "--champion", str(again)) == 0
 
 
+def test_a_report_of_the_champion_that_was_asked_less_is_none_to_compare_with(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = graded.path / "answers.jsonl"
+    champion.rename(graded.path / "first.jsonl")
+    assert graded.run(model="scripted:first.jsonl").ret == 0
+    first = newest(graded)
+    assert promote(graded, model="scripted:first.jsonl") == 0
+    graded.suite(name="test_more.py")
+    graded.script(right("pwd"), right("ls"), {"user": "unused", "content": ""})
+    assert graded.run().ret == 0
+    assert promote(graded, "--champion", str(first)) == 1
+    assert "the champion was not asked what suites/test_more.py::test_calls asks today" in capsys.readouterr().err
+
+
+def test_a_report_that_counts_fewer_attempts_than_the_registry_is_refused(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graded.cases(a_case("pwd"), a_case("ls", split="held-out"))
+    graded.script(right("pwd"))
+    assert graded.run().ret == 1
+    graded.script(right("pwd"), right("ls"))
+    assert graded.run("--gate-registry", "elsewhere").ret == 0
+    assert promote(graded) == 1
+    assert "the report counts attempt 1 at its held-out cases, and this registry 2" in capsys.readouterr().err
+    assert graded.run().ret == 0
+    assert promote(graded) == 0
+
+
+def test_a_blank_reason_is_bad_input(graded: Project) -> None:
+    assert promote(graded, "--force", " ") == 4
+    assert events(graded) == []
+
+
+def test_links_that_lead_in_a_circle_are_followed_once(graded: Project) -> None:
+    (graded.path / "suites" / "again").symlink_to(graded.path / "suites", target_is_directory=True)
+    assert set(suites(graded.path / "suites")) == {"test_calls.py"}
+
+
 def test_a_lowered_bar_needs_a_reason(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert promote(graded) == 0
     graded.suite(floor=0.5)
@@ -197,7 +236,7 @@ def test_a_champion_whose_report_was_changed_stops_everything(
     graded: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert promote(graded) == 0
-    kept = next((graded.path / "registry/hermes/reports").glob("*.json"))
+    kept = next((graded.path / "registry/hermes/releases").glob("*/report.json"))
     kept.write_text(kept.read_text().replace('"hit": true', '"hit": false'))
     second(graded)
     assert promote(graded) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 
-from gate import sandbox
+from gate import machine, sandbox
+from gate.errors import GateError
 
 HEAD = "from gate import sandbox\n"
 
@@ -69,3 +71,29 @@ def test_a_child_outlives_its_parent_by_no_more_than_its_processor_time(child) -
     assert isinstance(limits, list)
     assert 7 <= limits[0] < limits[1]
     assert sys.executable
+
+
+HOSTILE = "import pathlib; pathlib.Path({sentinel!r}).write_text('ran'); raise SystemExit('hostile')\n"
+
+
+@pytest.mark.parametrize("module", ["gguf", "jinja2"])
+def test_nothing_that_lies_in_the_current_folder_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Whoever runs `gate preflight .` inside of a model's folder does not run the model's Python files."""
+    model, sentinel = tmp_path / "model", tmp_path / "ran"
+    model.mkdir()
+    (model / f"{module}.py").write_text(HOSTILE.format(sentinel=str(sentinel)))
+    (model / "template.jinja").write_text("x")
+    monkeypatch.chdir(model)
+    request = {"template": "{{ messages[0].content }}", "contexts": [{"messages": [{"content": "hello"}]}]}
+    with contextlib.suppress(GateError):
+        sandbox.run("gate.probes.template", request, seconds=30, memory=2**31)
+    with contextlib.suppress(GateError):
+        sandbox.run("gate.probes.gguf", {"path": "template.jinja"}, seconds=30, memory=2**31)
+    assert not sentinel.exists()
+    inherited = machine.PYTHON
+    monkeypatch.setattr(machine, "PYTHON", inherited[:1])
+    with contextlib.suppress(GateError):
+        sandbox.run(f"gate.probes.{'gguf' if module == 'gguf' else 'template'}", request, seconds=30, memory=2**31)
+    assert sentinel.exists()

@@ -163,16 +163,12 @@ class TestRollback:
 
 
 class TestRecord:
-    def test_attempts_are_counted_by_what_they_were_asked(self, slot: Slot) -> None:
-        slots.record(slot, "attempt", {"asked": ["calls", "smoke"], "outcome": "BELOW_FLOOR"})
-        slots.record(slot, "attempt", {"asked": ["calls"], "outcome": "INCOMPLETE"})
-        slots.record(slot, "note", {"asked": ["calls"]})
-        assert [slots.attempts(slot, digest) for digest in ("calls", "smoke", "call")] == [2, 1, 0]
-
-    @pytest.mark.parametrize("asked", [None, "calls", [1]])
-    def test_an_attempt_that_could_not_be_counted_is_refused(self, slot: Slot, asked: Any) -> None:
-        with pytest.raises(SlotError, match="a list in `asked`"):
-            slots.record(slot, "attempt", {"asked": asked})
+    def test_forced_promotions_are_found_in_every_slot(self, slot: Slot) -> None:
+        promote(slot, "a")
+        given = facts("b") | {"force": "the demo is at noon"}
+        slots.promote(slot, given, beat=slots.current(slot))
+        slots.promote(Slot("other", slot.registry), given | {"force": ""}, beat=None)
+        assert slots.forced(slot.registry) == [{"slot": slot.name, "line": 2, "reason": "the demo is at noon"}]
 
     @pytest.mark.parametrize("event", ["promotion", "rollback", "", "Attempt", "a\n"])
     def test_only_promote_and_rollback_move_the_champion(self, slot: Slot, event: str) -> None:
@@ -184,7 +180,7 @@ class TestRecord:
 class TestStanding:
     def test_a_slot_that_is_not_there_has_no_champion_and_is_not_made(self, slot: Slot) -> None:
         assert slots.current(slot) is None
-        assert (slots.history(slot), slots.attempts(slot, "x")) == ((), 0)
+        assert slots.history(slot) == ()
         assert not slot.folder.exists()
 
     @pytest.mark.parametrize("name", ["", "Hermes", "../up", "a/b", ".hidden", "-x", "a\n", "a" * 65, "é"])
@@ -313,7 +309,7 @@ class Slots(RuleBasedStateMachine):
 
     @rule(text=st.text())
     def attempts(self, text: str) -> None:
-        slots.record(self.slot, "attempt", {"asked": ["x"], "said": text})
+        slots.record(self.slot, "attempt", {"said": text})
         self.lines += 1
 
     @rule(half=st.binary(min_size=1).map(lambda data: data.replace(b"\n", b"")).filter(bool))

@@ -204,3 +204,33 @@ def test_pass_means_complete_and_at_the_floor(hits: int, misses: int, percent: i
 def test_deciding_changes_nothing_and_repeats() -> None:
     asked = report(contract(3), scored=results(2, 1))
     assert decide(asked) == decide(replace(asked))
+
+
+def test_a_repeated_case_is_right_when_every_answer_is() -> None:
+    asked = replace(contract(2, floor=0.5), repeats=2)
+    right, wrong = results(1, 1)
+    verdict = decide(report(asked, scored=(right, right, replace(wrong, hit=True), wrong)))
+    assert (verdict.outcome, verdict.findings[0].hits, verdict.findings[0].total) == (Outcome.PASS, 1, 2)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_case_that_was_asked_another_number_of_times_is_a_gap(times: int) -> None:
+    verdict = decide(report(replace(contract(1), repeats=2), scored=results(1, 0) * times))
+    assert verdict.outcome is Outcome.INCOMPLETE
+    assert f"asked {times} times, not 2: t: c0" in verdict.gaps
+
+
+def test_a_held_out_bound_is_shown_at_alpha_over_the_attempt() -> None:
+    """22 of 22 show 0.8727 at alpha .05 and 0.8456 at alpha .025 (1 - alpha)^(1/22)."""
+    asked = replace(contract(22, floor=0.0), bound=0.85, held_out=22)
+    outcomes = [decide(report(replace(asked, attempt=n), scored=results(22, 0))) for n in (1, 2)]
+    assert [verdict.outcome for verdict in outcomes] == [Outcome.PASS, Outcome.BELOW_FLOOR]
+    assert [verdict.findings[0].lower for verdict in outcomes] == [
+        pytest.approx(0.05 ** (1 / 22)),
+        pytest.approx(0.025 ** (1 / 22)),
+    ]
+
+
+def test_held_out_cases_without_a_counted_attempt_are_a_gap() -> None:
+    verdict = decide(report(replace(contract(1), held_out=1), scored=results(1, 0)))
+    assert verdict.gaps == ("not counted: t: which attempt this is at its held-out cases is not known",)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from gate import machine
 from gate.backends.process import Serving, Start, free_port, serve, versions
 from gate.types import Checkpoint, Server
@@ -30,7 +28,7 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
         return None
     port = free_port()
     model = checkpoint.base if checkpoint.kind == "adapter" else checkpoint.path
-    command = [sys.executable, "-m", "mlx_lm", "server", "--model", str(model), "--host", "127.0.0.1"]
+    command = [*machine.PYTHON, "-m", "mlx_lm", "server", "--model", str(model), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "WARNING"]
     if checkpoint.kind == "adapter":
         command += ["--adapter-path", str(checkpoint.path)]

@@ -6,10 +6,9 @@ gate/backends/script.py tells what a line of the file may say.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from gate import canary
+from gate import canary, machine
 from gate.backends.process import Serving, Start, free_port, serve
 from gate.backends.script import read_rules
 from gate.errors import CaseError, ServeError
@@ -27,7 +26,7 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     except CaseError as error:
         raise ServeError(str(error)) from error
     port = free_port()
-    command = [sys.executable, "-m", "gate.backends.script", str(checkpoint.path), "--port", str(port)]
+    command = [*machine.PYTHON, "-m", "gate.backends.script", str(checkpoint.path), "--port", str(port)]
     command += [part for prompt in canary.PROMPTS for part in ("--always", prompt)]
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), "scripted")
     server = Server(f"http://127.0.0.1:{port}/v1", "scripted", runtime, SAMPLING, {"rules": len(rules)})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 WEEK = 7 * 24 * 3600.0
-PATHS = ("--model", "--base", "--against", "--train", "--gate-runs")
+PATHS = ("--model", "--base", "--against", "--train", "--gate-runs", "--gate-registry")
 """Options whose value can be a path."""
 MARKER = (
     "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False): ask every case of "
@@ -49,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
+    )
+    group.addoption(
+        "--gate-registry",
+        metavar="DIR",
+        default="registry",
+        help="folder of slots, in which attempts at held-out cases are counted (default %(default)s/)",
     )
     group.addoption(
         "--gate-blame",

@@ -15,7 +15,7 @@ import pytest
 from gate import cases, expect
 from gate.client import Client, Model
 from gate.errors import CaseError
-from gate.plugin import blaming, demand
+from gate.plugin import blaming, demand, heldout
 from gate.report import plain
 from gate.types import Case, Contract, Reply, Result, Server
 
@@ -65,10 +65,12 @@ class Ask:
             return
         try:
             contract, found = self._contract(metafunc, markers)
+            times = range(1, contract.repeats + 1)
         except CaseError as error:
             raise pytest.Collector.CollectError(f"gate: {metafunc.definition.nodeid}: {error}") from error
         self._contracts[contract.test] = contract
-        metafunc.parametrize("case", found, ids=[case.id for case in found])
+        ids = [case.id if time == 1 else f"{case.id}~{time}" for time in times for case in found]
+        metafunc.parametrize("case", found * contract.repeats, ids=ids)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pycollect_makeitem(self) -> Generator[None, Any, Any]:
@@ -104,6 +106,8 @@ class Ask:
             self._plan_sent = True
         if call.when == "call" and item.get_closest_marker("gate"):
             self._score(item, call, report)
+        if item.get_closest_marker("gate") and _case(item).split == heldout.HELD:
+            heldout.hide(report)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -157,19 +161,20 @@ class Ask:
         report.gate_hit = result.hit  # type: ignore[attr-defined]
         if self._raw == "all" or (self._raw == "misses" and not result.hit):
             report.gate_question = json.dumps(plain(model.questions[-1]))  # type: ignore[attr-defined]
-        item.user_properties.append(("gate", "hit" if result.hit else "miss"))
+        told = heldout.HELD if result.split == heldout.HELD else "hit" if result.hit else "miss"
+        item.user_properties.append(("gate", told))
 
 
 _EXPECTED = (expect.ExpectedCalls, expect.ExpectedAnswer)
 
 
 def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *, assert_failed: bool) -> Result:
-    case: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
+    case = _case(item)
     why = [reply.fault for reply in replies if reply.fault]
     why += [f"a call arrived as text: {_short(json.dumps(leak))}" for reply in replies for leak in reply.leaks]
     why += reasons
     return Result(
-        test=item.nodeid.removesuffix(f"[{case.id}]"),
+        test=item.nodeid.removesuffix(f"[{item.callspec.id}]"),  # type: ignore[attr-defined]
         case=case.id,
         split=case.split,
         hit=not why and not assert_failed,
@@ -179,6 +184,11 @@ def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *
         expect=case.expect,
         replies=replies,
     )
+
+
+def _case(item: pytest.Item) -> Case:
+    case: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
+    return case
 
 
 def _parsed(case: Case, replies: tuple[Reply, ...], *, hit: bool) -> bool:

@@ -33,7 +33,7 @@ class Blaming:
 
     def hear(self, report: pytest.TestReport, number: int) -> None:
         """Keep what the result with this number was asked."""
-        if question := getattr(report, "gate_question", None):
+        if question := report.__dict__.pop("gate_question", None):
             self._questions[number] = Question(**json.loads(question))
 
     def look(self, results: list[Result], server: Server, checkpoint: Checkpoint) -> None:

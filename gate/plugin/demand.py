@@ -11,8 +11,12 @@ from gate.errors import CaseError
 from gate.stats import cases_needed
 from gate.types import Contract, Json
 
-GIVEN = {"floor": 1.0, "bound": None, "drop": None, "must": False, "smoke": False}
+GIVEN = {"floor": 1.0, "bound": None, "drop": None, "must": False, "smoke": False, "repeats": 1}
 """What the marker takes beside the case file, and what it means when it is not given."""
+
+
+MOST = 100
+"""Times that one case can be asked."""
 
 
 def named(arguments: tuple[Any, ...]) -> str:
@@ -31,7 +35,8 @@ def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any]) -> 
     _check_kinds(demands)
     _check_together(demands, given, len(ids))
     demands |= {key: float(demands[key]) for key in ("floor", "bound") if demands[key] is not None}
-    return Contract(test=test, cases=name, digest=file.digest, ids=ids, **demands)
+    held_out = sum(case.split == "held-out" for case in file.cases)
+    return Contract(test=test, cases=name, digest=file.digest, ids=ids, held_out=held_out, **demands)
 
 
 def _check_kinds(demands: Json) -> None:
@@ -41,6 +46,9 @@ def _check_kinds(demands: Json) -> None:
     drop = demands["drop"]
     if drop is not None and (isinstance(drop, bool) or not isinstance(drop, int) or drop < 0):
         raise CaseError(f"drop must be a number of cases, 0 or more, not {drop!r}")
+    repeats = demands["repeats"]
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or not 1 <= repeats <= MOST:
+        raise CaseError(f"repeats must be a number of times from 1 to {MOST}, not {repeats!r}")
     for key in ("must", "smoke"):
         if not isinstance(demands[key], bool):
             raise CaseError(f"{key} must be True or False, not {demands[key]!r}")

@@ -16,30 +16,19 @@ from typing import Any
 import pytest
 
 import gate
-from gate import canary, machine, policy, render
+from gate import canary, machine, policy, render, slots
 from gate import checkpoint as checkpoints
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
 from gate.backends.process import Serving, Start, versions
 from gate.errors import CheckpointError, GateError, ReportError
+from gate.plugin import heldout
 from gate.plugin.blaming import Blaming
 from gate.plugin.inspected import Preflight
+from gate.plugin.narrowing import narrowed
 from gate.plugin.progress import progress
 from gate.types import Break, Contract, Json, Outcome, Report, Result, Verdict
 from gate.verdict import decide
-
-NARROWING = {
-    "lf": "--lf",
-    "stepwise": "--stepwise",
-    "keyword": "-k",
-    "markexpr": "-m",
-    "deselect": "--deselect",
-    "ignore": "--ignore",
-    "ignore_glob": "--ignore-glob",
-}
-"""pytest's options that can leave out tests, some without a trace."""
-COLLECTING = ("python_", "norecursedirs", "collect_", "gate_")
-"""Beginnings of settings that say what is collected; with `-o` they are turned for one run."""
 
 
 class Run:
@@ -52,6 +41,7 @@ class Run:
         self._serving: Serving | None = None
         self._digest = ""
         self._described: Json = {}
+        self._forced: list[Json] = []
         self._contracts: dict[str, Contract] = {}
         self._results: list[Result] = []
         self._breaks: list[Break] = []
@@ -61,19 +51,16 @@ class Run:
         self._bad_input = False
         self._report: Report | None = None
         self._verdict: Verdict | None = None
-        _refuse_reruns(config)
-        given = [name for name in NARROWING if config.getoption(name, None)]
-        self._skips += [Break("options", f"{NARROWING[name]} asks less than all") for name in given]
-        turned = [text for text in config.getoption("override_ini", None) or [] if text.startswith(COLLECTING)]
-        self._skips += [Break("options", f"-o {text} changes what is collected") for text in turned]
+        self._skips += narrowed(config)
         for backend in (mlx, llama, url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
         self._suites = _suites(config)
         self._preflight = Preflight(config)
         self._checkpoint = self._preflight.artifact.checkpoint
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
-        runs = Path(config.getoption("gate_runs"))
-        self.folder = config.invocation_params.dir / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
+        here, runs = config.invocation_params.dir, Path(config.getoption("gate_runs"))
+        self.folder = here / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
+        self._registry = here / Path(config.getoption("gate_registry"))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -128,11 +115,12 @@ class Run:
             self._bad_input |= text.startswith("gate: ")
             self._breaks.append(Break(report.nodeid or "collection", text.strip().splitlines()[-1][:300]))
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if plan := getattr(report, "gate_plan", None):
+        """Before every other plugin, which could show what is held out."""
+        if plan := report.__dict__.pop("gate_plan", None):
             self._plan(json.loads(plan))
-        if payload := getattr(report, "gate", None):
+        if payload := report.__dict__.pop("gate", None):
             self._blaming.hear(report, len(self._results))
             self._results.append(reports.result(json.loads(payload)))
             self._remember(report)
@@ -144,9 +132,10 @@ class Run:
             self._breaks.append(Break(report.nodeid, _last_line(report)))
 
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> Any:
-        if getattr(report, "gate_hit", True):
-            return None
-        return "miss", "m", ("MISS", {"yellow": True})
+        hit = getattr(report, "gate_hit", True)
+        if hit is None:
+            return "held out", "h", ("HELD OUT", {"cyan": True})
+        return None if hit else ("miss", "m", ("MISS", {"yellow": True}))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._report is not None and self._verdict is not None:
@@ -168,18 +157,28 @@ class Run:
 
     def _plan(self, plan: Json) -> None:
         """What a process has collected, and what was hidden from it. Every process says the same."""
-        self._contracts |= {row["test"]: reports.contract(row) for row in plan["contracts"]}
+        if new := [row for row in plan["contracts"] if row["test"] not in self._contracts]:
+            self._contracts |= {contract.test: contract for contract in self._numbered(new)}
         hidden = [Break(path, "was ignored at collection") for path in plan["ignored"]]
         self._skips += [item for item in hidden if item not in self._skips]
+
+    def _numbered(self, rows: list[Json]) -> list[Contract]:
+        contracts = [reports.contract(row) for row in rows]
+        try:
+            return heldout.numbered(contracts, self._registry, self._described["digest"])
+        except (GateError, OSError) as error:
+            self._breaks.append(Break("registry", f"this attempt at held-out cases could not be recorded: {error}"))
+            return contracts
 
     def _remember(self, report: pytest.TestReport) -> None:
         """Let --lf and --ff know the misses: to pytest they have passed."""
         last_failed = self._config.pluginmanager.get_plugin("lfplugin")
-        if last_failed is not None and not report.gate_hit:
+        if last_failed is not None and report.gate_hit is False:
             last_failed.lastfailed[report.nodeid] = True
 
     def _serve(self) -> None:
         try:
+            self._forced = slots.forced(self._registry)
             self._make_folder()
             self._preflight.look()
             self._digest = checkpoints.digest(self._checkpoint)
@@ -244,7 +243,7 @@ class Run:
             checkpoint=self._described,
             made=self._made(self._serving),
             contracts=tuple(self._contracts.values()),
-            results=tuple(self._results),
+            results=tuple(heldout.sealed(result) for result in self._results),
             breaks=tuple(self._breaks),
             skips=tuple(self._skips),
         )
@@ -281,6 +280,7 @@ class Run:
             "preflight": [asdict(check) for check in self._preflight.checks],
             "blame": self._blaming.made(),
             "canary": self._canary,
+            "forced": self._forced,
         }
 
     def _say_verdict(self) -> None:
@@ -296,11 +296,6 @@ def _suites(config: pytest.Config) -> dict[str, str]:
     """sha256 of every file of the suites' folder, as it was before anything was collected."""
     folder = config.rootpath / config.getini("gate_suites")
     return policy.suites(folder) if folder.is_dir() else {}
-
-
-def _refuse_reruns(config: pytest.Config) -> None:
-    if getattr(config.option, "reruns", None):
-        raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is no grading")
 
 
 def _last_line(report: pytest.TestReport | pytest.CollectReport) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -18,8 +17,6 @@ from gate.tensors import Gguf, HeaderError, Tensor
 from gate.types import Checkpoint, Json, Server
 
 T = TypeVar("T")
-JSON_LIMIT = 64 * 2**20
-"""Bytes of a JSON file that is read; the largest tokenizer.json has some 35 MB."""
 
 
 def once(work: Callable[[Any], T]) -> Callable[[Any], T]:
@@ -145,15 +142,19 @@ def assembled(
 def _folder(text: str | None, option: str, file: str) -> Path | None:
     if text is None:
         return None
-    if not (Path(text).expanduser() / file).is_file():
+    folder = checkpoints.folder_named(text)
+    if folder is None or not (folder / file).is_file():
         raise CheckpointError(f"{option} {text}: there is no {file} in it")
-    return Path(text).expanduser().resolve()
+    return folder.resolve()
 
 
 def _there(text: str | None) -> Path | None:
-    if text is not None and not Path(text).expanduser().exists():
+    if text is None:
+        return None
+    path = checkpoints.path_named(text)
+    if path is None:
         raise CheckpointError(f"--train {text}: there is no such file or folder")
-    return Path(text).expanduser() if text is not None else None
+    return path
 
 
 def weights(folder: Path, pattern: str) -> dict[str, Tensor]:
@@ -182,28 +183,25 @@ def readable(read: Callable[[], T]) -> T:
         raise Broken(f"cannot be read: {error}") from error
 
 
-def read_json(path: Path) -> Json:
-    """A JSON object of a checkpoint's folder. Raises NotPossible that says what is wrong."""
+def read_value(path: Path) -> Any:
+    """A JSON file of a checkpoint's folder. Raises Broken that says what is wrong."""
     try:
-        value = json.loads(read_text(path, JSON_LIMIT))
-    except (ValueError, RecursionError) as error:
-        raise Broken(f"{path.name} cannot be read as JSON: {error}") from error
+        return checkpoints.read_value(path)
+    except CheckpointError as error:
+        raise Broken(str(error)) from error
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object of a checkpoint's folder. Raises Broken that says what is wrong."""
+    value = read_value(path)
     if not isinstance(value, dict):
         raise Broken(f"{path.name} is no JSON object")
     return value
 
 
 def read_text(path: Path, limit: int) -> str:
-    """A text file of at most `limit` bytes: never a pipe, a device or more than that. Raises NotPossible."""
-    if not path.exists():
-        raise Broken(f"{path.name} is missing")
-    if not path.is_file():
-        raise Broken(f"{path.name} is no regular file")
+    """A text of a checkpoint's folder. Raises Broken that says what is wrong."""
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
-        if len(raw) > limit:
-            raise Broken(f"{path.name} is larger than {limit // 2**20} MiB")
-        return raw.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Broken(f"{path.name} cannot be read: {error}") from error
+        return checkpoints.read_text(path, limit)
+    except CheckpointError as error:
+        raise Broken(str(error)) from error

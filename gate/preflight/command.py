@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gate import machine
-from gate.errors import ServeError
+from gate.errors import CheckpointError, ServeError
 from gate.types import Check
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ def run(given: argparse.Namespace) -> int:
     from gate.render import lines
 
     began = time.monotonic()
-    fixtures = Path(given.fixtures)
-    checks = _checks(
-        assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=fixtures)
+    artifact = assembled(
+        given.path, base=given.base, against=given.against, train=given.train, fixtures=Path(given.fixtures)
     )
+    if artifact.checkpoint.kind == "scripted":
+        raise CheckpointError(f"{given.path}: a script has no weights, no template and no parser: nothing to check")
+    checks = _checks(artifact)
     if given.json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:

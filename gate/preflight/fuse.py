@@ -148,15 +148,22 @@ def _changed(name: str, artifact: Artifact) -> str:
 def _far(name: str, artifact: Artifact) -> str:
     """The same module in another type: equal but for rounding?"""
     own, base = artifact.tensors, artifact.base_tensors
-    weight = base.get(f"{name}.weight")
-    if weight is None or f"{name}.weight" not in own or f"{name}.scales" in base:
-        return ""
-    numbers = sample(weight.shape[0] if len(weight.shape) > 1 else 1)
-    old = rows(weight, numbers)
-    new = module(own, name, numbers, width=old.shape[1])
+    if name in base:  # a tensor of its own: a bias, say
+        return _far_apart(name, rows(own[name], [0]), rows(base[name], [0]), 16) if len(base[name].shape) == 1 else ""
+    weight, other = own[f"{name}.weight"], base[f"{name}.weight"]
+    packed = [f"{name}.scales" in tensors for tensors in (own, base)]
+    if all(packed):
+        raise NotPossible(f"{name} is packed in another way than in the base: give the float base")
+    numbers = sample(other.shape[0] if len(other.shape) > 1 else 1)
+    width = (weight if packed[1] else other).shape[-1]
+    new, old = (module(tensors, name, numbers, width=width) for tensors in (own, base))
     if new.shape != old.shape:
-        return f"{name}: {list(own[f'{name}.weight'].shape)} against {list(weight.shape)} in the base"
-    bits = own[f"{name}.weight"].shape[-1] * 32 // old.shape[1] if f"{name}.scales" in own else 16
+        return f"{name}: {list(weight.shape)} against {list(other.shape)} in the base"
+    narrow = weight if packed[0] else other
+    return _far_apart(name, new, old, narrow.shape[-1] * 32 // width if any(packed) else 16)
+
+
+def _far_apart(name: str, new: Floats, old: Floats, bits: int) -> str:
     far = distance(new, old)
     limit = NOISE.get(bits, NOISE[2])
     return f"{name}: differs from the base by {far:.3f}, where rounding explains {limit:g}" if far > limit else ""

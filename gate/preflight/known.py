@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from gate import jsonl, machine
+from gate import jsonl, machine, tensors
 from gate.hashing import sha256
 from gate.types import Json
 
@@ -21,7 +21,7 @@ CODE = ("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 def remembered(probe: str, request: Json, folder: Path | None, ask: Callable[[], Json]) -> Json:
     """The answer of a probe, asked anew when the request, the folder's files, the probe or a library has changed.
 
-    Weights count by name and size alone: no probe reads their numbers.
+    Weights count by size and header: a probe reads the names and shapes of tensors, and no numbers.
     """
     memory = machine.cache_folder() / "probes" / f"{_key(probe, request, folder)}.json"
     with contextlib.suppress(OSError, ValueError):
@@ -48,4 +48,7 @@ def _files(folder: Path) -> list[list[str]]:
 
 
 def _mark(path: Path) -> str:
-    return str(path.stat().st_size) if path.suffix == ".safetensors" else sha256(path)
+    if path.suffix != ".safetensors":
+        return sha256(path)
+    told = sorted((name, tensor.type, tensor.shape) for name, tensor in tensors.safetensors(path).items())
+    return f"{path.stat().st_size} {hashlib.sha256(repr(told).encode()).hexdigest()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gate import tensors
 from gate.checkpoint import files
-from gate.preflight.artifact import Artifact, read_json
+from gate.preflight.artifact import Artifact, read_json, read_value
 from gate.preflight.rule import NotPossible, rule
 from gate.tensors import HeaderError
 
@@ -66,10 +66,13 @@ def _folders(artifact: Artifact) -> list[Path]:
 
 def _named(path: Path) -> Iterator[str]:
     try:
-        config = read_json(path)
+        config = read_value(path)
     except NotPossible as refusal:
-        if path.name in IMPORTED or "no JSON object" not in str(refusal):
-            yield str(refusal)  # what we cannot read a loader may
+        yield str(refusal)  # what we cannot read a loader may
+        return
+    if not isinstance(config, dict):
+        if path.name in IMPORTED:
+            yield f"{path.name} is no JSON object"
         return
     for key in ("auto_map", "model_file"):
         if config.get(key) is not None:

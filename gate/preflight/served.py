@@ -12,7 +12,7 @@ from typing import Any
 
 from gate.client import Client
 from gate.errors import AskError
-from gate.preflight import golden, template, tokenizer, tokens
+from gate.preflight import golden, template, tokens
 from gate.preflight.artifact import Artifact, once
 from gate.preflight.rule import NotPossible, rule
 from gate.types import Json, Server
@@ -68,7 +68,7 @@ def server_renders_alike(artifact: Artifact) -> Sequence[str]:
 )
 def server_agrees_with_the_base(artifact: Artifact) -> Sequence[str]:
     """llama-server and transformers, on the base's folder, make the same tokens of every golden conversation."""
-    renders = tokenizer.probe(template.base_folder(artifact))["renders"]
+    renders = tokens.base_tokens(artifact)["renders"]
     faults = []
     for name, (messages, tools) in golden.CONVERSATIONS.items():
         given, wanted = prompt(artifact, messages, tools), renders[name]["transformers"]
@@ -103,7 +103,7 @@ def server_adds_one_bos(artifact: Artifact) -> Sequence[str]:
 )
 def server_reads_the_same_tokens(artifact: Artifact) -> Sequence[str]:
     """llama-server and the base's tokenizer make the same tokens of every text of a torture corpus."""
-    wanted = tokenizer.probe(template.base_folder(artifact))["corpus"]
+    wanted = tokens.base_tokens(artifact)["corpus"]
     pairs = [
         (text, numbers(artifact, text, special=False), facts["ids"])
         for text, facts in zip(golden.CORPUS, wanted, strict=True)

@@ -13,6 +13,7 @@ from gate.preflight.artifact import Artifact, once, read_json, read_text
 from gate.preflight.known import remembered
 from gate.preflight.rule import NotPossible, rule
 from gate.types import Json
+from gate.words import parted
 
 LOCAL = "adapter mlx gguf"
 SECONDS, MEMORY = 10.0, 512 * 2**20
@@ -137,5 +138,5 @@ def base_folder(artifact: Artifact) -> Path:
 
 
 def _where(one: str, other: str) -> str:
-    at = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    at = parted(one, other)
     return f"from character {at}: {one[at : at + 30]!r} against {other[at : at + 30]!r}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 from gate import machine, sandbox
@@ -51,7 +50,6 @@ MARKERS = (
 """Markers of chat templates that are one token each in the models that use them."""
 
 
-@lru_cache(maxsize=8)
 def probe(folder: Path) -> Json:
     """Facts of a folder (gate/probes/tokenizer.py tells which). Raises Broken when it cannot be loaded."""
     request = {

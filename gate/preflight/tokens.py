@@ -9,6 +9,7 @@ from gate.preflight.artifact import Artifact, once
 from gate.preflight.rule import NotApplicable, NotPossible, rule
 from gate.preflight.template import DEFAULT, base_folder, rendered, standing, template_is_harmless, templates
 from gate.types import Json
+from gate.words import parted
 
 LOCAL = "adapter mlx gguf"
 CONTROL = 3
@@ -98,7 +99,7 @@ def text_comes_back(artifact: Artifact) -> Sequence[str]:
 @rule("P13", "fail", kinds="mlx", remedy="take tokenizer.json and tokenizer_config.json from the base")
 def tokens_are_the_bases(artifact: Artifact) -> Sequence[str]:
     """The folder's tokenizer makes the same tokens of a torture corpus as the base's."""
-    own, other = tokens(artifact)["corpus"], tokenizer.probe(base_folder(artifact))["corpus"]
+    own, other = tokens(artifact)["corpus"], base_tokens(artifact)["corpus"]
     pairs = zip(golden.CORPUS, own, other, strict=True)
     return [
         f"{text[:40]!r}: {difference(one['ids'], two['ids'])}" for text, one, two in pairs if one["ids"] != two["ids"]
@@ -122,7 +123,7 @@ def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
 def markers_keep_their_type(artifact: Artifact) -> Sequence[str]:
     """A marker that is special in the base's tokenizer is a CONTROL token in the GGUF, and the other way round."""
     known, text = artifact.gguf.tokens, "".join(templates(artifact).values())
-    told = tokenizer.probe(base_folder(artifact))["markers"]
+    told = base_tokens(artifact)["markers"]
     shared = [name for name in tokenizer.MARKERS if name in text and name in known and told[name]["known"]]
     pairs = {name: (known[name], (told[name]["ids"], told[name]["special"])) for name in shared}
     return [
@@ -144,6 +145,15 @@ def tokens(artifact: Artifact) -> Json:
     return tokenizer.probe(artifact.folder)
 
 
+@once
+def base_tokens(artifact: Artifact) -> Json:
+    """The same of the folder it was made from. Raises NotPossible where that is not known, or not safe to load."""
+    folder = base_folder(artifact)
+    if dangers := safety.dangers(artifact):
+        raise NotPossible(f"the base's tokenizer is not loaded: {dangers[0]}")
+    return tokenizer.probe(folder)
+
+
 def leading(ids: list[int], bos: int | None) -> int:
     """How many BOS a prompt begins with."""
     count = next((n for n, token in enumerate(ids) if token != bos), len(ids))
@@ -154,8 +164,7 @@ def difference(one: object, other: object) -> str:
     """Where two lists of token ids part, in words."""
     if not isinstance(one, list) or not isinstance(other, list):
         return f"{str(one)[:100]} against {str(other)[:100]}"
-    at = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return f"{len(one)} against {len(other)} tokens, the first difference at token {at}"
+    return f"{len(one)} against {len(other)} tokens, the first difference at token {parted(one, other)}"
 
 
 def _gguf_stop(artifact: Artifact) -> Sequence[str]:
