@@ -18,6 +18,8 @@ STATUS = {
     Outcome.INCONCLUSIVE: 4,
 }
 USAGE, INFRASTRUCTURE = 2, 3
+QUIET = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
+"""gate itself is imported before pytest starts, and holds no assertions."""
 DESCRIPTION = """\
 Grade a checkpoint as `pytest --model PATH` does; everything after PATH goes to pytest.
 
@@ -54,7 +56,7 @@ def add_parser(commands: Any) -> None:
 def run(given: argparse.Namespace) -> int:
     """Run pytest in this process; the exit status of the verdict, or of there being none."""
     listener = _Listener()
-    code = pytest.main([f"--model={given.path}", *given.arguments], plugins=[listener])
+    code = pytest.main([f"--model={given.path}", *QUIET, *given.arguments], plugins=[listener])
     return status(listener.verdict, int(code))
 
 
