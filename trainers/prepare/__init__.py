@@ -1,0 +1,1 @@
+"""Where a recipe's rows come from: one module a kind, each with `rows(recipe) -> list of chat rows`."""

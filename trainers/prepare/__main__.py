@@ -1,0 +1,107 @@
+"""`python -m trainers.prepare RECIPE`: rows into `<out>/data/`: train, valid and test, and what was left out.
+
+No row says nearly what a case of the suites says, and no two splits share a prompt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from gate import cases, jsonl
+from gate.errors import GateError
+from gate.types import Json
+from trainers import recipe as recipes
+from trainers.prepare import distill, function_calling, persona, tool_repair
+from trainers.recipe import Recipe, RecipeError
+from trainers.split import SPLITS, apart, split
+
+KINDS = {each.__name__.rpartition(".")[2]: each for each in (tool_repair, function_calling, distill, persona)}
+SUITE = '''"""Rows that no training has seen."""
+
+import pytest
+
+
+@pytest.mark.gate("unseen.jsonl", floor={floor})
+def test_unseen(model, case):
+    assert model.ask(case).calls == case.calls
+'''
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prepare a recipe's rows; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.prepare", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    try:
+        prepare(recipes.read(parser.parse_args(arguments).recipe))
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+def prepare(recipe: Recipe) -> None:
+    """Write `<out>/data/`. Raises GateError."""
+    if recipe.kind not in KINDS:
+        raise RecipeError(f"{recipe.path}: kind = {recipe.kind!r}: known are {', '.join(KINDS)}")
+    rows = KINDS[recipe.kind].rows(recipe)
+    asked = _asked(tool_repair.fixtures(recipe))
+    free = apart([_said(row) for row in rows], asked) if asked else [True] * len(rows)
+    kept = [row for row, good in zip(rows, free, strict=True) if good]
+    parts = split(kept, said=_said, category=tool_repair.category, seed=recipe.train.seed)
+    if empty := [name for name in SPLITS[:2] if not parts[name]]:
+        raise RecipeError(
+            f"{recipe.path}: {len(kept)} rows leave none for {empty[0]}: give more, and more different ones"
+        )
+    folder = recipe.out / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SPLITS:
+        text = "".join(json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in parts[name])
+        jsonl.write_whole(folder / f"{name}.jsonl", text)
+    manifest = {
+        "kind": recipe.kind,
+        "rows": {name: dict(Counter(tool_repair.category(row) for row in parts[name])) for name in SPLITS},
+        "like a case": [_said(row) for row, good in zip(rows, free, strict=True) if not good],
+        "sha256": {name: hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest() for name in SPLITS},
+    }
+    jsonl.write_whole(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
+    if recipe.kind == "function_calling":
+        _suite(recipe, parts["test"])
+    counts = ", ".join(f"{len(parts[name])} {name}" for name in SPLITS)
+    print(f"{counts}; {len(rows) - len(kept)} rows were left out, for they say nearly what a case says ({folder})")
+
+
+def _suite(recipe: Recipe, rows: list[Json]) -> None:
+    """The unseen rows as a suite of a project of its own, for base and tuned model alike."""
+    project = recipe.out / "project"
+    for name in ("suites", "fixtures/cases", "fixtures/tools"):
+        (project / name).mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(function_calling.case(number, row), ensure_ascii=False) for number, row in enumerate(rows, 1)]
+    jsonl.write_whole(project / "fixtures/cases/unseen.jsonl", "".join(f"{line}\n" for line in lines))
+    jsonl.write_whole(project / "suites/test_unseen.py", SUITE.format(floor=float(recipe.data.get("floor", 0.8))))
+    policy = f"[tool.pytest-gate]\nmin_cases = {min(20, len(lines))}\n\n[tool.pytest.ini_options]\n"
+    jsonl.write_whole(project / "pyproject.toml", policy)
+
+
+def _asked(fixtures: Path) -> list[str]:
+    """What the cases of the suites ask last."""
+    names = [str(path.relative_to(fixtures / "cases")) for path in sorted((fixtures / "cases").rglob("*.jsonl"))]
+    found = [_said({"messages": case.messages}) for name in names for case in cases.load(name, fixtures).cases]
+    return [text for text in found if text]
+
+
+def _said(row: Json) -> str:
+    said = [message["content"] for message in row["messages"] if message["role"] == "user"]
+    return str(said[-1]) if said else ""
+
+
+def _plain(row: Json) -> Json:
+    return {key: value for key, value in row.items() if key in ("messages", "tools")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

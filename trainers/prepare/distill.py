@@ -1,0 +1,116 @@
+"""Answers of a teacher, kept only where they agree with the gold label.
+
+Teaches a small model to decide as a large one does, without the large one's mistakes (mission M5). The teacher is any
+OpenAI-compatible server; what it has answered is kept in `<out>/teacher.jsonl`, so that a stopped run goes on.
+
+    [data]
+    rows = ["prompts.jsonl"]     # {"messages" or "prompt": …, "gold": …, "task": "…", "category": "…"}
+    teacher = "http://127.0.0.1:8080/v1"
+    model = ""                   # the teacher's name, where its server has several
+    max_tokens = 256
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gate.backends import url
+from gate.backends.process import Start
+from gate.checkpoint import identify
+from gate.client import Client
+from gate.errors import AskError
+from gate.preflight.near import normal
+from gate.types import Json
+from trainers.prepare import files
+from trainers.recipe import Recipe, RecipeError
+
+
+def rows(recipe: Recipe) -> list[Json]:
+    """Chat rows with the teacher's answers, those that agree. What was dropped lies in `<out>/disagreed.jsonl`."""
+    asked = [_asked(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
+    memory = recipe.out / "teacher.jsonl"
+    known = {value["asked"]: value["answer"] for _, value in files.objects([memory])} if memory.exists() else {}
+    kept: list[Json] = []
+    dropped: list[Json] = []
+    with _teacher(recipe) as ask, memory.open("a", encoding="utf-8") as stream:
+        for row in asked:
+            key = _key(row["messages"], recipe)
+            if key not in known:
+                known[key] = ask(row["messages"])
+                stream.write(json.dumps({"asked": key, "answer": known[key]}, ensure_ascii=False) + "\n")
+                stream.flush()
+            answered = {**row, "answer": known[key]}
+            (kept if agrees(known[key], row["gold"]) else dropped).append(answered)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped)
+    (recipe.out / "disagreed.jsonl").write_text(text, encoding="utf-8")
+    print(f"the teacher agrees with {len(kept)} of {len(asked)} gold labels; the others: {recipe.out}/disagreed.jsonl")
+    return [
+        {
+            "messages": [*row["messages"], {"role": "assistant", "content": row["answer"]}],
+            "category": f"{row['task']} {row['category']}".strip(),
+        }
+        for row in kept
+    ]
+
+
+def agrees(answer: str, gold: Any) -> bool:
+    """The same JSON value, every key of a gold object, or the same words."""
+    if isinstance(gold, str):
+        return normal(answer) == normal(gold)
+    try:
+        given = json.loads(answer)
+    except ValueError:
+        return False
+    if isinstance(gold, dict) and isinstance(given, dict):
+        return all(key in given and given[key] == value for key, value in gold.items())
+    return bool(given == gold)
+
+
+def _asked(value: Json, where: str) -> Json:
+    messages = value.get("messages") or [{"role": "user", "content": value.get("prompt")}]
+    if "gold" not in value or not all(isinstance(each.get("content"), str) for each in messages):
+        raise RecipeError(f"{where}: a row needs `gold`, and `messages` or a `prompt`")
+    return {
+        "messages": messages,
+        "gold": value["gold"],
+        "task": str(value.get("task", "")),
+        "category": str(value.get("category", "")),
+    }
+
+
+class _teacher:  # noqa: N801 a context manager
+    """Asks the teacher; an answer that is none stops the run, for it can be asked again."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        address = str(recipe.data.get("teacher", ""))
+        if not address.startswith(("http://", "https://")):
+            raise RecipeError(f"{recipe.path}: [data] teacher: name an OpenAI-compatible URL, ending in /v1")
+        self.limit = files.whole(recipe.data, "max_tokens", 256)
+        found = identify(address, served_name=str(recipe.data.get("model", "")))
+        recipe.out.mkdir(parents=True, exist_ok=True)
+        self.serving = url.pytest_gate_serve(found, Start(Path(recipe.out), 60, 8192, 1, lambda _text: None))
+
+    def __enter__(self) -> Any:
+        if self.serving is None:
+            raise RecipeError("the teacher cannot be reached")
+        self.client = Client(self.serving.server, timeout=600)
+        return self.ask
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        if self.serving is not None:
+            self.serving.stop()
+
+    def ask(self, messages: list[Json]) -> str:
+        reply = self.client.chat(messages, tools=[], max_tokens=self.limit)
+        if reply.fault:
+            raise AskError(f"the teacher's answer is none: {reply.fault}; the answers so far are kept")
+        return reply.content
+
+
+def _key(messages: list[Json], recipe: Recipe) -> str:
+    told = [messages, recipe.data.get("teacher"), recipe.data.get("model"), recipe.data.get("max_tokens")]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""Files that a recipe's [data] names, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gate import rows
+from gate.types import Json
+from trainers.recipe import Recipe, RecipeError
+
+
+def named(recipe: Recipe, key: str, *, needed: bool = True) -> list[Path]:
+    """The files under a key of [data], relative to the recipe. Raises RecipeError."""
+    given = recipe.data.get(key, [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or (needed and not names):
+        raise RecipeError(f"{recipe.path}: [data] {key}: name a file, or a list of files")
+    paths = [recipe.path.parent / name for name in names]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise RecipeError(f"{recipe.path}: [data] {key}: there is no {missing[0]}")
+    return paths
+
+
+def objects(paths: list[Path]) -> list[tuple[str, Json]]:
+    """(file:line, object) of each line. Raises RecipeError."""
+    found = []
+    for path in paths:
+        for row in rows.read(path):
+            if row.fault:
+                raise RecipeError(f"{row.where}: {row.fault}")
+            found.append((row.where, row.value))
+    return found
+
+
+def whole(value: Any, key: str, default: int) -> int:
+    """A whole number above 0 of [data]. Raises RecipeError."""
+    given = value.get(key, default)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise RecipeError(f"[data] {key} must be a whole number above 0, not {given!r}")
+    return given

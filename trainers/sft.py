@@ -1,0 +1,205 @@
+"""`python -m trainers.sft RECIPE`: supervised fine-tuning in a process of its own.
+
+Teaches a base to answer as the rows do. Rows in `<out>/data/` (train.jsonl, valid.jsonl); what comes out:
+`<out>/train/adapter/` (the best by validation loss), `last/`, `metrics.jsonl`, `data.json` (what was dropped and why),
+`done.json`. Killed, it goes on where it was saved; Ctrl-C saves first. Exit status: 0 done, 1 diverged, 4 bad input,
+130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gate import checkpoint, jsonl, machine
+from gate.errors import GateError
+from gate.types import Json
+from trainers import recipe as recipes
+from trainers.recipe import Recipe
+
+AGAIN = "GATE_TRAINER"
+"""Set in the process that has been started over with what MLX needs in its environment."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train by a recipe; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("recipe", type=Path)
+    given = parser.parse_args(arguments)
+    if arguments is None and AGAIN not in os.environ:  # the BLAS is preloaded, which takes a new process
+        environment = {**machine.model_environment(offline=True), AGAIN: "1"}
+        os.execve(sys.executable, [*machine.PYTHON, "-m", "trainers.sft", *sys.argv[1:]], environment)
+    try:
+        run(recipes.read(given.recipe))
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+def run(recipe: Recipe) -> None:
+    """Train, unless this very training is done. Raises GateError."""
+    base = folder_of(recipe.base)
+    folder, data = recipe.out / "train", recipe.out / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        fingerprint = _fingerprint(recipe, base, data)
+        if _done(folder, fingerprint):
+            print(f"trained before: {folder / 'adapter'}")
+            return
+        outcome = _train(recipe, base, folder, data, fingerprint)
+        jsonl.write_whole(folder / "done.json", json.dumps({"fingerprint": fingerprint, **outcome}, indent=1) + "\n")
+    print(
+        f"trained: {outcome['step']} steps, ended by {outcome['why']}; {folder / 'adapter'} is the one of step "
+        f"{outcome['best_step']}, validation loss {outcome['best']:.4f} (last {outcome['last']:.4f})"
+    )
+
+
+def folder_of(base: str) -> Path:
+    """The folder of the model that is taught. Raises GateError for what is no MLX folder."""
+    found = checkpoint.identify(base)
+    if found.kind != "mlx" or found.path is None:
+        raise GateError(f"base = {base!r} is a checkpoint of kind {found.kind}; what can be taught is an MLX folder")
+    return found.path
+
+
+def _train(recipe: Recipe, base: Path, folder: Path, data: Path, fingerprint: str) -> Json:
+    import mlx.core as mx
+    from mlx_lm.utils import load
+
+    from trainers import engine
+    from trainers.tokens import turns
+
+    if mx.metal.is_available():
+        mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
+    training = recipe.train
+    model, tokenizer, *_ = load(str(base), tokenizer_config={"trust_remote_code": False})
+    every = training.turns == "every"
+    train, dropped = turns(data / "train.jsonl", tokenizer, length=training.length, every=every)
+    valid, left = turns(data / "valid.jsonl", tokenizer, length=training.length, every=every)
+    counts = {
+        name: {
+            "turns": len(found),
+            "tokens": sum(len(t.tokens) for t in found),
+            "trained": sum(t.trained for t in found),
+        }
+        for name, found in (("train", train), ("valid", valid))
+    }
+    manifest = counts | {"dropped": [asdict(each) for each in dropped + left]}
+    jsonl.write_whole(folder / "data.json", json.dumps(manifest, indent=1) + "\n")
+    print(
+        f"{len(train)} turns to train on, {counts['train']['trained']} of {counts['train']['tokens']} tokens trained; "
+        f"{len(valid)} to look at; {len(manifest['dropped'])} dropped ({folder / 'data.json'})"
+    )
+    engine.prepared(model, training)
+    config = {
+        "fine_tune_type": training.type,
+        "model": str(base),
+        "num_layers": len(model.layers) if training.layers < 0 else training.layers,
+        "lora_parameters": engine.parameters(training) if training.type != "full" else None,
+    }
+    with _stoppable() as stop, _bar() as bar:
+        hooks = engine.Hooks(stop=stop, tell=bar.tell, step=bar.step)
+        outcome = engine.train(model, engine.Data(train, valid, fingerprint), training, folder, config, hooks)
+    return asdict(outcome)
+
+
+def _fingerprint(recipe: Recipe, base: Path, data: Path) -> str:
+    """Of everything that the outcome depends on."""
+    files = [data / "train.jsonl", data / "valid.jsonl"]
+    if missing := [path for path in files if not path.is_file()]:
+        raise GateError(f"{missing[0]}: is missing: the rows come first (gate train {recipe.path})")
+    told = [
+        asdict(recipe.train),
+        checkpoint.digest(checkpoint.identify(str(base))),
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _done(folder: Path, fingerprint: str) -> bool:
+    try:
+        found = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if found.get("fingerprint") != fingerprint:
+        raise GateError(f"{folder}: another training was done here: name another `out`, or delete the folder")
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: two trainings in it would write over each other."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GateError(f"{folder}: another training is at work here") from None
+        yield
+
+
+@contextmanager
+def _stoppable() -> Iterator[Any]:
+    """Ctrl-C and SIGTERM end a run after its step, with everything saved; a second Ctrl-C ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("\ngate: saving after this step …", file=sys.stderr)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Bar:
+    """Progress with the time that is left, and the last losses."""
+
+    def __init__(self, progress: Any) -> None:
+        self.progress = progress
+        self.task = progress.add_task("training", total=None, loss="", valid="")
+
+    def tell(self, line: Json) -> None:
+        if "valid" in line:
+            self.progress.update(self.task, valid=f"valid {line['valid']:.3f} (best {line['best']:.3f})")
+        else:
+            self.progress.update(self.task, loss=f"loss {line['loss']:.3f}, {line['tokens_per_second']:.0f} tokens/s")
+        if not self.progress.console.is_terminal:
+            print(json.dumps(line), flush=True)
+
+    def step(self, step: int, steps: int) -> None:
+        self.progress.update(self.task, completed=step, total=steps)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}  {task.fields[valid]}"),
+    )
+    with Progress(TextColumn("training"), *columns, console=Console(stderr=True)) as progress:
+        yield _Bar(progress)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Everything that a killed run needs to go on bit for bit, in one file that is there whole or not at all.
+
+The trained weights, the optimizer's moments, step and rate, and the random state are tensors of one safetensors file;
+the counters are its metadata. The order of the data is a function of the seed and the step (trainers.batches).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten, tree_unflatten
+
+from gate.errors import GateError
+from gate.types import Json
+
+_RANDOM: Any = mx.random.state
+WEIGHTS, OPTIMIZER, RANDOM = "weights.", "optimizer.", "random"
+
+
+class StateError(GateError):
+    """A saved state cannot be read, or is of another run."""
+
+
+def flat(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of a tree with their dotted names."""
+    found: Any = tree_flatten(tree)
+    return list(found)
+
+
+def save(path: Path, model: Any, optimizer: Any, counters: Json) -> None:
+    """Save a run. A kill leaves the one before. Raises OSError."""
+    arrays = {WEIGHTS + name: value for name, value in flat(model.trainable_parameters())}
+    arrays |= {OPTIMIZER + name: value for name, value in flat(optimizer.state)}
+    arrays[RANDOM] = _RANDOM[0]
+    written(path, arrays, {"counters": json.dumps(counters)})
+
+
+def load(path: Path, model: Any, optimizer: Any, *, fingerprint: str) -> Json:
+    """Put a saved run back and return its counters. Raises StateError."""
+    try:
+        loaded: Any = mx.load(str(path), return_metadata=True)
+        arrays, metadata = loaded
+        counters: Json = json.loads(metadata["counters"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise StateError(f"{path}: cannot be read ({error}); delete it to begin again") from error
+    if counters["fingerprint"] != fingerprint:
+        raise StateError(
+            f"{path}: was saved by another recipe, on other rows or on another base: name another `out`, or delete it"
+        )
+    weights = {name.removeprefix(WEIGHTS): value for name, value in arrays.items() if name.startswith(WEIGHTS)}
+    if weights.keys() != {name for name, _ in flat(model.trainable_parameters())}:
+        raise StateError(f"{path}: holds other weights than the model trains")
+    model.load_weights(list(weights.items()), strict=False)
+    moments = [(name.removeprefix(OPTIMIZER), v) for name, v in arrays.items() if name.startswith(OPTIMIZER)]
+    optimizer.state = tree_unflatten(moments)
+    optimizer.init(model.trainable_parameters())
+    _RANDOM[0] = arrays[RANDOM]
+    mx.eval(model.parameters(), optimizer.state)
+    return counters
+
+
+def save_weights(path: Path, model: Any) -> None:
+    """Save what was trained as mlx-lm loads it (mlx_lm/tuner/utils.py, load_adapters)."""
+    written(path, dict(flat(model.trainable_parameters())), {"format": "mlx"})
+
+
+def written(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
+    """Write a safetensors file so that it is there whole or not at all, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.stem}.half.safetensors")
+    mx.save_safetensors(str(half), arrays, metadata)
+    handle = os.open(half, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(half, path)
