@@ -1,4 +1,5 @@
 # make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with the suites
+# make loop   set up, then train, export, grade and promote a small model by trainers/demo/recipe.toml
 # make test   set up, then run the project's tests, the real models included
 # make lint   ruff, ruff format, mypy --strict; actionlint and zizmor on the workflows
 # make clean  remove what the above made here; registry/ and the user's cache folder stay
@@ -22,10 +23,13 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: gate test lint clean
+.PHONY: gate test lint loop clean
 
 gate: $(VENV)/.gate
 	@$(BIN)/pytest --model smollm2 || test $$? -eq 1
+
+loop: $(VENV)/.loop
+	$(BIN)/gate train trainers/demo/recipe.toml --anyway "a demo: few rows, many steps"
 
 test: $(VENV)/.test
 	@$(BIN)/coverage erase
@@ -58,6 +62,11 @@ $(VENV)/.gate: pyproject.toml | $(BIN)/python
 	@echo "installing pytest-gate and what it needs into $(VENV) (minutes the first time)"
 	@$(INSTALL) -e .
 	@touch $@
+
+$(VENV)/.loop: pyproject.toml | $(BIN)/python
+	@echo "installing torch and llama.cpp's converter$(if $(LLAMA),, and compiling llama-server: ten minutes the first time)"
+	@$(INSTALL) -e '.[$(if $(LLAMA),,gguf$(COMMA))export]'
+	@touch $@ $(VENV)/.gate
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "installing the test tools$(if $(LLAMA),, and compiling llama-server: ten minutes the first time)"

@@ -67,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", type=Path, help="a recipe (trainers/recipe.py tells its keys)")
     train.add_argument("--anyway", metavar="REASON", default="", help="train against the advice; it is recorded")
     train.set_defaults(run=_train)
+    plan = commands.add_parser("plan", help="will a training fit into this machine's memory, and what is advised?")
+    plan.add_argument("recipe", type=Path)
+    plan.set_defaults(run=_plan)
+    curves = commands.add_parser("curves", help="the curves of trainings, drawn over each other, and their numbers")
+    curves.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a training's folder")
+    curves.add_argument("--out", metavar="STEM", type=Path, default=Path("curves"), help="writes STEM.svg and STEM.png")
+    curves.set_defaults(run=_curves)
     compare.add_parser(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
@@ -93,6 +100,18 @@ def _train(given: argparse.Namespace) -> int:
     from trainers import steps  # numpy and more, which no other command waits for
 
     return steps.run(given.recipe, anyway=given.anyway)
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from trainers import steps
+
+    return steps.show(given.recipe)
+
+
+def _curves(given: argparse.Namespace) -> int:
+    from trainers import curves
+
+    return curves.run(given)
 
 
 def _show(given: argparse.Namespace) -> int:

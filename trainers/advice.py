@@ -77,13 +77,13 @@ def configuration(base: Path) -> Json:
 
 def parameters(training: Training, base: Path) -> int:
     """How many parameters are trained."""
-    shapes = _matrices(base)
-    blocks = sorted({_block(name) for name in shapes})
+    shapes = matrices(base)
+    blocks = sorted({block(name) for name in shapes})
     last = set(blocks if training.layers < 0 else blocks[-training.layers :])
     chosen = [
         shape
         for name, shape in shapes.items()
-        if _block(name) in last and (not training.modules or name.endswith(training.modules))
+        if block(name) in last and (not training.modules or name.endswith(training.modules))
     ]
     if training.type == "full":
         return sum(rows * columns for rows, columns in chosen)
@@ -149,7 +149,7 @@ def _rows(path: Path) -> tuple[int, int]:
     return len(values), sum(len(json.dumps(each.get("tool_calls") or each.get("content"))) for each in said) // 4
 
 
-def _matrices(base: Path) -> dict[str, tuple[int, int]]:
+def matrices(base: Path) -> dict[str, tuple[int, int]]:
     """Each linear module of a block, with its rows and columns."""
     found: dict[str, Any] = {}
     for path in sorted(base.glob("*.safetensors")):
@@ -158,13 +158,13 @@ def _matrices(base: Path) -> dict[str, tuple[int, int]]:
     shapes = {}
     for name, tensor in found.items():
         module = name.removesuffix(".weight")
-        if not name.endswith(".weight") or len(tensor.shape) != 2 or _block(module) < 0:
+        if not name.endswith(".weight") or len(tensor.shape) != 2 or block(module) < 0:
             continue
         packed = f"{module}.scales" in found
         shapes[module] = (tensor.shape[0], tensor.shape[1] * 32 // bits if packed and bits else tensor.shape[1])
     return shapes
 
 
-def _block(name: str) -> int:
+def block(name: str) -> int:
     """model.layers.7.mlp.up_proj -> 7; -1 outside of blocks."""
     return next((int(part) for part in name.split(".") if part.isdigit()), -1)

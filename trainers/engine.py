@@ -30,6 +30,8 @@ from trainers.tokens import Turn
 
 REPORT = 10
 """Steps between two lines of metrics."""
+SEEDS = 1_000_003
+"""Steps after which the random numbers of one seed would be those of the next."""
 WORSE = 1.5
 """Times the loss of guessing (ln of the vocabulary) above which a run has diverged."""
 
@@ -194,6 +196,7 @@ class _Run:
         self.model.train()
         for group in self._groups(self.at.step):
             begun = time.perf_counter()
+            mx.random.seed(self.training.seed * SEEDS + self.at.step)  # dropout is the same in a resumed run
             loss, norm, tokens = self._step(step, group)
             self.at.step += 1
             self.at.tokens += tokens
@@ -202,10 +205,11 @@ class _Run:
             if ended or self.at.step % self.training.evaluate == 0:
                 last = self._look()
             patient = self.at.step - self.at.best_step < self.training.patience
-            if ended or not patient or self.at.step % self.training.save == 0 or self.hooks.stop():
+            stopping = self.hooks.stop()
+            if ended or not patient or stopping or self.at.step % self.training.save == 0:
                 state.save(self.state, self.model, self.optimizer, self.at.counters(self.data.fingerprint))
             self.hooks.step(self.at.step, self.steps)
-            if self.hooks.stop() and not ended:
+            if stopping and not ended:
                 self._keep("last")
                 raise Interrupted(f"stopped after step {self.at.step} of {self.steps}; the same command goes on there")
             if not patient:

@@ -1,7 +1,7 @@
 """Everything that a killed run needs to go on bit for bit, in one file that is there whole or not at all.
 
-The trained weights, the optimizer's moments, step and rate, and the random state are tensors of one safetensors file;
-the counters are its metadata. The order of the data is a function of the seed and the step (trainers.batches).
+The trained weights and the optimizer's moments, step and rate are tensors of one safetensors file; the counters are its
+metadata. The order of the data (trainers.batches) and dropout are functions of the seed and the step.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 from gate.errors import GateError
 from gate.types import Json
 
-_RANDOM: Any = mx.random.state
-WEIGHTS, OPTIMIZER, RANDOM = "weights.", "optimizer.", "random"
+WEIGHTS, OPTIMIZER = "weights.", "optimizer."
 
 
 class StateError(GateError):
@@ -35,7 +34,6 @@ def save(path: Path, model: Any, optimizer: Any, counters: Json) -> None:
     """Save a run. A kill leaves the one before. Raises OSError."""
     arrays = {WEIGHTS + name: value for name, value in flat(model.trainable_parameters())}
     arrays |= {OPTIMIZER + name: value for name, value in flat(optimizer.state)}
-    arrays[RANDOM] = _RANDOM[0]
     written(path, arrays, {"counters": json.dumps(counters)})
 
 
@@ -58,7 +56,6 @@ def load(path: Path, model: Any, optimizer: Any, *, fingerprint: str) -> Json:
     moments = [(name.removeprefix(OPTIMIZER), v) for name, v in arrays.items() if name.startswith(OPTIMIZER)]
     optimizer.state = tree_unflatten(moments)
     optimizer.init(model.trainable_parameters())
-    _RANDOM[0] = arrays[RANDOM]
     mx.eval(model.parameters(), optimizer.state)
     return counters
 

@@ -18,11 +18,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gate import checkpoint, jsonl, machine
 from gate.errors import GateError
-from trainers import advice
+from trainers import advice, fit
 from trainers import recipe as recipes
 from trainers.prepare.tool_repair import fixtures
 from trainers.recipe import Recipe
@@ -73,6 +72,17 @@ def run(path: Path, *, anyway: str = "") -> int:
     return 0
 
 
+def show(path: Path) -> int:
+    """Print a recipe's steps, its memory, and the advice on it; 1 where something is refused. Raises GateError."""
+    recipe = recipes.read(path.resolve())
+    base = folder_of(recipe.base)
+    for step in plan(recipe, base):
+        print(f"{step.name:16} {shlex.join(step.command)}")
+    found = advice.given(recipe, base)
+    print("", fit.planned(recipe, base), advice.shown(found), sep="\n\n")
+    return 1 if any(each.level == "refuse" for each in found) else 0
+
+
 def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
     """The steps of a recipe, in order."""
     out, project = recipe.out.resolve(), _project(recipe)
@@ -90,7 +100,7 @@ def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
 
     def grade(name: str, path: Path) -> Step:
         runs = ("--gate-runs", str(out / "grades" / name), "--gate-registry", str(out / "registry"))
-        command = (*gate, "run", str(path), *runs)
+        command = (*gate, "run", str(path), "-n", "4", *runs, *(("--gate-blame=off",) if name == "base" else ()))
         return Step(f"grade {name}", out / "grades" / name, command, asked, accept=VERDICT, place=project)
 
     lint = (*gate, "preflight", str(base), "--train", str(out / "data"), "--fixtures", str(project / "fixtures"))

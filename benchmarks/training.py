@@ -1,0 +1,134 @@
+"""Training against `mlx_lm lora`: time per step on rows of one length, time per epoch on rows of mixed length.
+
+    python -m benchmarks.training [--steps 20] [--rounds 3]
+
+SmolLM2-135M, LoRA of rank 8 on all layers, batch 4, the same rows, the same rate, no clipping that bites; the two take
+turns in processes of their own, and the time of the first steps (compiling) is left out. A step is a batch in both. Of
+mixed rows theirs are batched by chance: their sort is by the number of a row's keys
+(mlx_lm/tuner/trainer.py, iterate_batches on CacheDataset.itemlen).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tabulate import tabulate
+
+from gate import machine, smollm2
+
+WARM = 3
+THEIRS = """
+import sys, time, types, json
+import numpy as np, mlx.core as mx
+from mlx_lm import lora
+args = dict(lora.CONFIG_DEFAULTS) | json.loads(sys.argv[1])
+times, losses = [], []
+class Told:
+    def on_train_loss_report(self, info): times.append(time.perf_counter()); losses.append(info["train_loss"])
+    def on_val_loss_report(self, info): pass
+lora.get_reporting_callbacks = lambda *a, **k: Told()
+lora.run(types.SimpleNamespace(**args))
+print("TIMES", json.dumps([times, losses]))
+"""
+OURS = """
+import sys, time, json
+from pathlib import Path
+from mlx_lm.utils import load
+from trainers import engine
+from trainers.recipe import Training
+from trainers.tokens import turns
+told = json.loads(sys.argv[1])
+model, tokenizer = load(told["model"])[:2]
+training = Training(rank=8, scale=20.0, rate=1e-4, schedule="constant", warmup=0.0, decay=0.0, clip=1e9, batch=4,
+                    steps=told["iters"], length=2048, evaluate=10**6, save=10**6, patience=10**7)
+train, _ = turns(Path(told["data"]) / "train.jsonl", tokenizer, length=2048, every=True)
+engine.prepared(model, training)
+engine.REPORT = 1
+times, losses = [], []
+def tell(line):
+    if "loss" in line: times.append(time.perf_counter()); losses.append(line["loss"])
+folder = Path(told["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
+engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(tell=tell))
+print("TIMES", json.dumps([times, losses]))
+"""
+
+
+def rows(folder: Path, lengths: list[int]) -> None:
+    """A data set whose rows have about so many words."""
+    chance = random.Random(0)
+    words = ("the", "a", "cat", "dog", "house", "river", "stone", "light", "walks", "sees", "finds", "small", "slowly")
+    lines = []
+    for length in lengths:
+        text = " ".join(chance.choice(words) for _ in range(length))
+        messages = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": text}]
+        lines.append(json.dumps({"messages": messages}) + "\n")
+    for name in ("train", "valid"):
+        (folder / f"{name}.jsonl").write_text("".join(lines if name == "train" else lines[:4]))
+
+
+def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float]]:
+    """Seconds of each step after the warm-up, and every loss."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(told)],
+        env=machine.model_environment(offline=True),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"^TIMES (.*)$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
+    times, losses = json.loads(found[1])
+    return [b - a for a, b in zip(times[WARM - 1 :], times[WARM:], strict=False)], losses
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    base = str(smollm2.ensure(progress=False))
+    chance = random.Random(1)
+    kinds = {
+        "one length": [60] * 4 * given.steps,
+        "mixed": [chance.choice((10, 20, 40, 80, 160, 320)) for _ in range(4 * given.steps)],
+    }
+    table = []
+    for kind, lengths in kinds.items():
+        ratios, curves = [], []
+        for _ in range(given.rounds):
+            pair = []
+            for script in (THEIRS, OURS):
+                with tempfile.TemporaryDirectory() as name:
+                    folder = Path(name)
+                    rows(folder, lengths)
+                    told = {
+                        "model": base, "train": True, "data": name, "iters": given.steps, "batch_size": 4,
+                        "num_layers": -1, "learning_rate": 1e-4, "steps_per_report": 1, "steps_per_eval": 10**6,
+                        "save_every": 10**6, "val_batches": 1, "mask_prompt": True, "optimizer": "adamw",
+                        "optimizer_config": {"adamw": {"weight_decay": 0.0}}, "adapter_path": str(folder / "out"),
+                    }  # fmt: skip
+                    begun = time.perf_counter()
+                    steps, losses = timed(script, told)
+                    pair.append(sum(steps) / len(steps))
+                    curves.append(losses)
+                    print(f"{kind}: {'ours' if script is OURS else 'mlx_lm'} {pair[-1]:.3f} s a step, "
+                          f"{time.perf_counter() - begun:.0f} s in all", flush=True)  # fmt: skip
+            ratios.append(pair[0] / pair[1])
+        last = [f"{statistics.fmean(curve[-5:]):.3f}" for curve in curves[:2]]
+        table.append([kind, f"{min(ratios):.2f} - {max(ratios):.2f}", f"{statistics.median(ratios):.2f}", *last])
+    head = ["rows", "mlx_lm / ours, range", "median", "last losses, mlx_lm", "ours"]
+    print("\n" + tabulate(table, head, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()

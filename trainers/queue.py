@@ -1,0 +1,167 @@
+"""`python -m trainers.queue QUEUE`: experiments in order of priority, each with a stop rule, and one table at the end.
+
+    [[experiment]]
+    recipe = "persona.toml"
+    priority = 1
+    by_step = 100              # stop unless the validation loss has fallen by then …
+    fall = 0.05                # … by this share of the first
+    [[experiment]]
+    recipe = "persona_dora.toml"
+    priority = 2
+    worse_than = "persona"     # stop when its validation loss is above that one's best, from by_step on
+
+Only trains; what is worth it is then `gate train RECIPE`. Out of memory, diverged or stopped by its rule: the next one
+begins. Each runs in a process of its own; a finished one is not run again (mission P6).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from gate import jsonl, machine
+from gate.errors import GateError
+from gate.types import Json
+from trainers import recipe as recipes
+from trainers.curves import read
+
+LOOK = 2.0
+"""Seconds between two looks at a running experiment."""
+KEYS = {"recipe", "priority", "by_step", "fall", "worse_than"}
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One line of the queue."""
+
+    name: str
+    recipe: Path
+    priority: int
+    by_step: int
+    fall: float
+    worse_than: str
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a queue; 0 when every experiment has an end, 4 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.queue", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("queue", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        run(given.queue)
+    except GateError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("gate: stopped; the same command goes on there", file=sys.stderr)
+        return 130
+    return 0
+
+
+def load(path: Path) -> list[Experiment]:
+    """The experiments by priority. Raises GateError."""
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))["experiment"]
+        if unknown := {key for row in rows for key in row} - KEYS:
+            raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
+        found = [
+            Experiment(
+                name=Path(row["recipe"]).stem,
+                recipe=path.parent / row["recipe"],
+                priority=int(row.get("priority", 100)),
+                by_step=int(row.get("by_step", 0)),
+                fall=float(row.get("fall", 0.0)),
+                worse_than=str(row.get("worse_than", "")),
+            )
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GateError(f"{path}: is no queue: {type(error).__name__}: {error}") from error
+    names = [each.name for each in found]
+    if len(set(names)) != len(names) or any(each.worse_than and each.worse_than not in names for each in found):
+        raise GateError(f"{path}: recipes need names of their own, and worse_than one of them")
+    return sorted(found, key=lambda each: each.priority)
+
+
+def run(path: Path) -> None:
+    """Run what has not ended yet, then print the table."""
+    experiments = load(path)
+    memory = path.with_suffix(".results.json")
+    results: dict[str, Json] = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
+    for each in experiments:
+        if each.name not in results:
+            results[each.name] = _one(each, results)
+            jsonl.write_whole(memory, json.dumps(results, indent=1) + "\n")
+    rows = [[each.name, each.priority, *_told(results[each.name])] for each in experiments]
+    print(tabulate(rows, ["experiment", "priority", "ended", "best validation", "at step", "minutes"]))
+
+
+def verdict(each: Experiment, lines: list[Json], results: dict[str, Json]) -> str:
+    """Why a running experiment is stopped by its rule; empty while it may go on."""
+    looked = [line for line in lines if "valid" in line]
+    late = [line for line in looked if line["step"] >= each.by_step]
+    if not late or len(looked) < 2:
+        return ""
+    best = min(line["valid"] for line in looked)
+    if each.fall and best > (1 - each.fall) * looked[0]["valid"]:
+        return f"no progress by step {late[0]['step']}"
+    other = results.get(each.worse_than, {}).get("best")
+    if other is not None and best > other:
+        return f"worse than {each.worse_than}"
+    return ""
+
+
+def _one(each: Experiment, results: dict[str, Json]) -> Json:
+    """Train one experiment until it ends or its rule ends it."""
+    recipe = recipes.read(each.recipe)
+    begun, why = time.monotonic(), ""
+    print(f"== {each.name}", flush=True)
+    for module in ("trainers.prepare", "trainers.sft"):
+        child = subprocess.Popen(
+            [*machine.PYTHON, "-m", module, str(each.recipe)], env=machine.model_environment(offline=True)
+        )
+        try:
+            while (status := child.poll()) is None:
+                time.sleep(LOOK)
+                why = why or (verdict(each, _lines(recipe.out / "train"), results) if module == "trainers.sft" else "")
+                if why:
+                    child.terminate()
+                    status = child.wait()
+                    break
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+        if status == 130 and not why:
+            raise KeyboardInterrupt
+        if status and not why:
+            why = {1: "diverged", 4: "bad input", -9: "out of memory"}.get(status, f"ended with {status}")
+            break
+    lines = [line for line in _lines(recipe.out / "train") if "valid" in line]
+    best = min(lines, key=lambda line: line["valid"]) if lines else {}
+    minutes = round((time.monotonic() - begun) / 60, 1)
+    return {"why": why or "done", "best": best.get("valid"), "step": best.get("step"), "minutes": minutes}
+
+
+def _lines(folder: Path) -> list[Json]:
+    try:
+        return read(folder)
+    except GateError:
+        return []
+
+
+def _told(result: Json) -> list[object]:
+    best = result["best"]
+    return [result["why"], "" if best is None else f"{best:.4f}", result["step"], result["minutes"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
