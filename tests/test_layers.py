@@ -32,7 +32,7 @@ LAYERS = [
     },
     {"verdict", "slots", "attempts", "report", "reply", "client", "raw", "blame", "canary", "probes", "signing"},
     {"render", "markdown", "release", "github", "backends", "doctor", "parity", "preflight"},
-    {"plugin", "promote", "verify", "champions", "__main__"},
+    {"plugin", "promote", "verify", "compare", "champions", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in GATE.rglob("*.py") if path != GATE / "__init__.py")
@@ -86,3 +86,15 @@ def test_types_imports_nothing_of_gate() -> None:
 def test_gate_never_asserts(path: Path) -> None:
     """An AssertionError is how a suite says "miss"; one of ours would be counted as the model's."""
     assert not [n.lineno for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Assert)]
+
+
+TRAINERS = GATE.parent / "trainers"
+
+
+@pytest.mark.parametrize("path", sorted(TRAINERS.rglob("*.py")), ids=lambda path: str(path.relative_to(TRAINERS)))
+def test_mlx_is_imported_by_the_training_process_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in top if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in top if isinstance(node, ast.ImportFrom)}
+    assert path.stem in ("engine", "state") or not {name.split(".")[0] for name in names} & {"mlx", "mlx_lm"}

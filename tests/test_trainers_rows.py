@@ -73,7 +73,8 @@ class TestBatches:
         assert sets[0] != sets[1]
 
     def test_missing_rows_train_nothing(self) -> None:
-        tokens, spans = padded([Turn((5, 6, 7), 1, "a")], 3)
+        tokens, spans, offsets = padded([Turn((5, 6, 7), 1, "a")], 3)
+        assert offsets.tolist() == list(range(32))
         assert (tokens.shape, spans.tolist()) == ((3, 33), [[1, 3], [0, 0], [0, 0]])
         assert [width(n) for n in (2, 33, 34)] == [32, 32, 64]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,22 @@ def ordered(lengths: Sequence[int], size: int, *, seed: int, epoch: int) -> list
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def padded(turns: Sequence[Turn], size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Tokens (size, width + 1), spans (size, 2): first and one past the last trained token; missing rows train none."""
+class Batch(NamedTuple):
+    """Rows as arrays."""
+
+    tokens: NDArray[np.int32]
+    """(rows, width + 1)"""
+    spans: NDArray[np.int32]
+    """(rows, 2): the first and one past the last trained token; a row that is missing trains none."""
+    offsets: NDArray[np.int32]
+    """(trained,): 0, 1, … for the longest answer, rounded up."""
+
+
+def padded(turns: Sequence[Turn], size: int) -> Batch:
+    """The arrays of a batch of `size` rows, some of which can be missing."""
     tokens = np.zeros((size, 1 + max(width(len(turn.tokens)) for turn in turns)), np.int32)
     spans = np.zeros((size, 2), np.int32)
     for row, turn in enumerate(turns):
         tokens[row, : len(turn.tokens)] = turn.tokens
         spans[row] = turn.start, len(turn.tokens)
-    return tokens, spans
+    return Batch(tokens, spans, np.arange(width(1 + max(turn.trained for turn in turns)), dtype=np.int32))
