@@ -1,9 +1,9 @@
 """How often held-out cases were looked at: `<registry>/attempts.jsonl`, a ledger over all slots.
 
-Each checkpoint that is graded by a file's held-out cases is one attempt at that file, whatever comes of it. Whoever
-tries often enough passes by luck, so the n-th checkpoint must show its bound with confidence 1 - 0.05/n (Bonferroni:
-Dwork et al., "The reusable holdout", Science 349 (2015), on why). The same bytes graded again keep their number. An
-edited file goes on where it was; a file with a new name, of fresh cases, begins at 1.
+Each checkpoint that is asked a held-out case is one attempt at it, whatever comes of it and in whatever file the case
+stands. Whoever tries often enough passes by luck, so the n-th checkpoint must show its bound with confidence 1 - 0.05/n
+(Bonferroni; Dwork et al., "The reusable holdout", Science 349 (2015), on why). The same bytes asked again keep their
+number; what a URL serves cannot be known again, so each run of one is an attempt. Fresh cases begin at 1.
 """
 
 from __future__ import annotations
@@ -12,36 +12,46 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gate import ledger
+from gate.ledger import LedgerError
 
 EVENT = "asked"
 
 
-def taken(registry: Path, files: Iterable[str], checkpoint: str) -> dict[str, int]:
-    """Record that the checkpoint of this digest is asked these files' held-out cases; each file's number, from 1.
+def taken(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
+    """Record that a checkpoint is asked these held-out cases; the number of this attempt at them, from 1.
 
-    Raises LedgerError when that cannot be recorded.
+    `cases`: what each asks (gate.cases.marks); `checkpoint`: its digest. Raises LedgerError when it cannot be recorded.
     """
-    known = _seen(registry)
-    if new := sorted(file for file in files if checkpoint not in known.get(file, ())):
-        ledger.append(_path(registry), EVENT, {"checkpoint": checkpoint, "files": new})
-        known = _seen(registry)
-    return {file: known[file].index(checkpoint) + 1 for file in files}
+    wanted = set(cases)
+    known = _seen(path(registry))
+    if new := sorted(case for case in wanted if checkpoint not in known.get(case, ())):
+        ledger.append(path(registry), EVENT, {"checkpoint": checkpoint, "cases": new})
+        known = _seen(path(registry))
+    return max(known[case].index(checkpoint) + 1 for case in wanted)
 
 
-def least(registry: Path, file: str, checkpoint: str) -> int:
-    """The lowest number that a report of this checkpoint can honestly give for a file. Raises LedgerError."""
-    seen = _seen(registry).get(file, [])
-    return seen.index(checkpoint) + 1 if checkpoint in seen else len(seen) + 1
+def counted(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
+    """The number that was recorded; 0 where this registry has not seen it asked them all. Raises LedgerError."""
+    known = _seen(path(registry))
+    places = [known.get(case, []) for case in set(cases)]
+    if not all(checkpoint in place for place in places):
+        return 0
+    return max(place.index(checkpoint) + 1 for place in places)
 
 
-def _seen(registry: Path) -> dict[str, list[str]]:
-    """Each file's checkpoints in the order in which they were first asked."""
-    seen: dict[str, dict[str, None]] = {}
-    for line in ledger.read(_path(registry)):
-        for file in line.facts["files"]:
-            seen.setdefault(file, {})[line.facts["checkpoint"]] = None
-    return {file: list(checkpoints) for file, checkpoints in seen.items()}
-
-
-def _path(registry: Path) -> Path:
+def path(registry: Path) -> Path:
+    """The ledger of attempts."""
     return registry / "attempts.jsonl"
+
+
+def _seen(ledger_: Path) -> dict[str, list[str]]:
+    """Each case's checkpoints in the order in which they were first asked it."""
+    seen: dict[str, dict[str, None]] = {}
+    for line in ledger.read(ledger_):
+        try:
+            cases, checkpoint = list(line.facts["cases"]), str(line.facts["checkpoint"])
+        except (KeyError, TypeError) as error:
+            raise LedgerError(f"{ledger_}: line {line.number} is no attempt at held-out cases") from error
+        for case in cases:
+            seen.setdefault(case, {})[checkpoint] = None
+    return {case: list(checkpoints) for case, checkpoints in seen.items()}

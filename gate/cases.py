@@ -50,13 +50,22 @@ def load(name: str, fixtures: Path) -> CaseFile:
 def digest(cases: tuple[Case, ...]) -> str:
     """sha256 over the canonical JSON of what the cases ask and expect; tags and source do not count."""
     asked = [[c.id, c.messages, c.tools, c.expect, c.split, c.max_tokens] for c in cases]
-    text = json.dumps(asked, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _sha256(asked)
+
+
+def _sha256(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def tools(name: str, fixtures: Path) -> list[Json]:
     """The tools of `fixtures/tools/<name>.json`, checked. Raises CaseError."""
     return _tools(name, fixtures, str(fixtures / "tools"))
+
+
+def marks(case: Case) -> tuple[str, str]:
+    """What a case asks and expects, and what it asks alone: 16 hex digits each."""
+    return digest((case,))[:16], _sha256([case.messages, case.tools])[:16]
 
 
 def _case(row: Any, fixtures: Path, where: str) -> Case:

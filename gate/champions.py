@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from gate import ledger, slots
 from gate.render import clean
-from gate.slots import Pointer, Slot
+from gate.slots import Pointer, Slot, SlotError
 
 PROMOTE = """\
 Make a graded checkpoint the champion of a slot. The report is decided again, every byte of the checkpoint is hashed
@@ -22,7 +22,7 @@ one line of the slot's ledger, the refused ones too.
 
     gate promote adapter --slot hermes --report runs/20260101-120000-adapter
 
-exit status: 0 promoted; 1 refused, with every reason; 4 bad input"""
+exit status: 0 promoted; 1 refused, with every reason; 2 a wrong command line; 4 bad input"""
 
 
 def add_parsers(commands: Any) -> None:
@@ -83,6 +83,7 @@ def _promote(given: argparse.Namespace) -> int:
             lower_bar=given.accept_lower_bar,
             force=given.force,
             sign=given.sign,
+            tell=lambda text: print(text, file=sys.stderr),
         )
     )
     print(f"promoted: {_named(given, promoted)}. Keep this elsewhere (CI log, git): {promoted.line}")
@@ -154,7 +155,10 @@ def _release(given: argparse.Namespace, champion: Pointer) -> Path:
     from gate import release
 
     slot = _slot(given)
-    return release.place(slot, slots.history(slot)[champion.number - 1].facts["release"])
+    statement = slots.history(slot)[champion.number - 1].facts.get("release")
+    if not statement:
+        raise SlotError(f"{slot.folder}: line {champion.number} was recorded without a release")
+    return release.place(slot, statement)
 
 
 def _slot(given: argparse.Namespace) -> Slot:
@@ -168,6 +172,7 @@ def _named(given: argparse.Namespace, pointer: Pointer) -> str:
 def _remarks(facts: dict[str, Any]) -> str:
     refused = len(facts.get("refused") or [])
     told = [f"refused for {refused} reasons" if refused and not facts.get("force") else ""]
+    told += [f"against {refused} reasons" if refused and facts.get("force") else ""]
     told += [f"FORCED: {facts['force']}" if facts.get("force") else ""]
     told += [f"lower bar: {facts['lower_bar']}" if facts.get("lower_bar") else ""]
     return clean("; ".join(filter(None, told)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +67,10 @@ def files(checkpoint: Checkpoint) -> dict[str, Path]:
         return {}
     if checkpoint.path.is_file():
         return {part.name: part for part in _parts(checkpoint.path)}
-    found = _tree(checkpoint.path, "")
-    return found | (_tree(checkpoint.base, "base/") if checkpoint.base else {})
+    found, base = _tree(checkpoint.path, ""), _tree(checkpoint.base, "base/") if checkpoint.base else {}
+    if twice := found.keys() & base.keys():
+        raise CheckpointError(f"{checkpoint.path / min(twice)}: an adapter has no folder base/: it is its base's name")
+    return found | base
 
 
 def hashes(checkpoint: Checkpoint, *, fresh: bool = False) -> dict[str, Hashed]:
@@ -258,11 +261,15 @@ def _snapshot(name: str, what: str, *, fetch: bool = True) -> Path:
 
 
 def _tree(folder: Path, prefix: str) -> dict[str, Path]:
-    found = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            found[prefix + name.as_posix()] = path
+    """Every file that is not hidden, through links to folders as well, each folder once."""
+    found, seen = {}, set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in folders if os.path.realpath(Path(place) / name) not in seen]
+        for path in (Path(place) / name for name in names if not name.startswith(".")):
+            if path.is_file():
+                found[prefix + path.relative_to(folder).as_posix()] = path
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import openai
 from gate import reply as replies
 from gate.errors import AskError
 from gate.types import Case, Json, Question, Reply, Server
+from gate.words import one_line
 
 BODY_LIMIT = 32 * 2**20
 """Bytes of a response body; a server that sends more is broken."""
@@ -53,6 +55,8 @@ class Client:
     def __init__(self, server: Server, *, timeout: float) -> None:
         self.server = server
         self.timeout = timeout
+        for name in ("openai", "httpx", "httpcore", "httpx2", "httpcore2"):  # they tell of single answers
+            logging.getLogger(name).setLevel(logging.WARNING)
         local = urlsplit(server.url).hostname in LOOPBACK
         self._http = openai.DefaultHttpxClient(trust_env=not local, timeout=timeout)
         self._openai = openai.OpenAI(
@@ -110,7 +114,7 @@ class Client:
             raise AskError(f"{self.server.url}: {path}: no answer: {error}") from error
         value = replies.loads(text)
         if status != 200 or not isinstance(value, dict):
-            raise AskError(f"{self.server.url}: {path}: HTTP {status}: {text[:200]}")
+            raise AskError(f"{self.server.url}: {path}: HTTP {status}: {one_line(text)}")
         return value
 
     def request(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Json:

@@ -66,6 +66,8 @@ def lowered(report: Report, champion: Report) -> tuple[str, ...]:
     """Every way in which less is demanded of the candidate than was of the champion."""
     own = {contract.test: contract for contract in report.contracts}
     faults = [f"{old.test} is gone" for old in champion.contracts if old.test not in own]
+    judged, judging = champion.made.get("suites") or {}, report.made.get("suites") or {}
+    faults += [f"suites/{name} was changed" for name in judged if judging.get(name, "") != judged[name]]
     for old in champion.contracts:
         if old.test in own:
             faults += _lower(own[old.test], old)
@@ -76,16 +78,21 @@ def _lower(new: Contract, old: Contract) -> list[str]:
     faults = []
     if missing := set(old.ids) - set(new.ids):
         faults.append(f"{old.test}: {len(missing)} cases are gone, the first {min(missing)}")
+    asked = dict(zip(new.ids, new.digests, strict=False))
+    changed = [id_ for id_, digest in zip(old.ids, old.digests, strict=False) if asked.get(id_, digest) != digest]
+    if changed:
+        faults.append(f"{old.test}: {len(changed)} cases were changed, the first {min(changed)}")
     if new.floor < old.floor:
         faults.append(f"{old.test}: floor {new.floor:g}, was {old.floor:g}")
     if (new.bound or 0) < (old.bound or 0):
         faults.append(f"{old.test}: bound {new.bound or 0:g}, was {old.bound:g}")
-    if new.allowed > old.allowed:
+    usual = new.drop is None and old.drop is None and new.must == old.must
+    if new.allowed > old.allowed and not usual:
         faults.append(f"{old.test}: {new.allowed} regressions allowed, were {old.allowed}")
     if new.repeats < old.repeats:
         faults.append(f"{old.test}: each case is asked {new.repeats} times, was {old.repeats}")
-    if new.held_out < old.held_out:
-        faults.append(f"{old.test}: {new.held_out} held-out cases, were {old.held_out}")
+    if len(new.held_out) < len(old.held_out):
+        faults.append(f"{old.test}: {len(new.held_out)} held-out cases, were {len(old.held_out)}")
     if old.must and not new.must:
         faults.append(f"{old.test}: no longer a must")
     if new.smoke and not old.smoke:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
+import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,11 +38,14 @@ def read(project: Path) -> Policy:
     """The project's policy; the defaults where it gives none. Raises PolicyError."""
     try:
         text = (project / "pyproject.toml").read_text(encoding="utf-8")
-        given: dict[str, Any] = tomllib.loads(text).get("tool", {}).get(SECTION, {})
+        tools = tomllib.loads(text).get("tool", {})
+        given: Any = tools.get(SECTION, {}) if isinstance(tools, dict) else tools
     except FileNotFoundError:
         return Policy()
     except (OSError, ValueError) as error:
         raise PolicyError(f"{project / 'pyproject.toml'}: cannot be read: {error}") from error
+    if not isinstance(given, dict):
+        raise PolicyError(f"{project / 'pyproject.toml'}: [tool.{SECTION}] must be one table")
     known = {field.name: type(field.default) for field in fields(Policy)}
     for name, value in given.items():
         if name not in known or not _fits(value, known[name]):
@@ -66,6 +72,39 @@ def suites(folder: Path) -> dict[str, str]:
                 found[path.relative_to(folder).as_posix()] = sha256(path, fresh=True)
     above = folder.parent / "conftest.py"
     return found | ({"../conftest.py": sha256(above, fresh=True)} if above.is_file() else {})
+
+
+def judges(project: Path, suites: Path) -> dict[str, str]:
+    """sha256 of what a run has imported from the project beside its suites, by its path from their folder."""
+    found = {}
+    for module in list(sys.modules.values()):
+        path = Path(getattr(module, "__file__", None) or "/")
+        inside = path.is_relative_to(project) and not path.is_relative_to(suites) and path.is_file()
+        if inside and "site-packages" not in path.parts and path != suites.parent / "conftest.py":
+            found[os.path.relpath(path, suites)] = sha256(path, fresh=True)
+    return found
+
+
+def gated(path: Path) -> set[str]:
+    """The functions of a suite's file that bear the marker `gate`, those of classes as Class::function.
+
+    Read, not run: whatever a setting or a command line leaves out is still found. Raises PolicyError.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PolicyError(f"{path}: cannot be read: {error}") from error
+    return set(_marked(tree.body, ""))
+
+
+def _marked(body: list[ast.stmt], within: str) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from _marked(node.body, f"{within}{node.name}::")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            marks = [each.func if isinstance(each, ast.Call) else each for each in node.decorator_list]
+            if any(isinstance(mark, ast.Attribute) and mark.attr == "gate" for mark in marks):
+                yield within + node.name
 
 
 def _refuse(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import gate
 from gate import attempts, cases, checkpoint, policy, release, report, signing, slots
 from gate.errors import CaseError, GateError, ReportError
+from gate.hashing import sha256
 from gate.pairs import lowered
 from gate.policy import Policy
 from gate.release import Evidence
@@ -43,6 +45,8 @@ class Request:
     """Why it is promoted whatever speaks against it, but for other bytes than were graded. It stays in the history."""
     sign: Path | None = None
     """A private elliptic-curve key (PEM) to sign the checkpoint and its release with."""
+    tell: Callable[[str], None] = lambda _text: None
+    """Hears what a forced promotion goes against."""
     training: Json = field(default_factory=dict)
     """sha256 of what it was trained with, by name, as far as the trainer knows."""
 
@@ -58,8 +62,10 @@ def promote(request: Request) -> Pointer:
         if text and not text.strip():
             raise GateError(f"{name} needs a reason in words: it stays in the ledger")
     made = checkpoint.identify(request.path, base=request.base)
-    if request.sign is not None and made.path is None:
-        raise GateError(f"{request.path}: has no files to sign")
+    if request.sign is not None:
+        signing.try_key(request.sign)
+        if made.path is None:
+            raise GateError(f"{request.path}: has no files to sign")
     text = report.text(request.report)
     evidence = report.parsed(text, where=request.report)
     files = checkpoint.hashes(made, fresh=True)
@@ -87,6 +93,8 @@ def promote(request: Request) -> Pointer:
         "beat": asdict(beat) if beat else None,
     }
     slots.record(request.slot, slots.ATTEMPT, facts)
+    if reasons and request.force:
+        request.tell("against the gate:\n" + "\n".join(f"  {reason}" for reason in reasons))
     if reasons and not (request.force and not other):
         raise PromotionError(f"{request.slot.folder}: not promoted:\n" + "\n".join(f"  {reason}" for reason in reasons))
     hashed = {name: each.sha256 for name, each in files.items()}
@@ -135,6 +143,8 @@ def _doubts(again: Report, champion: Pointer, evidence: Report) -> list[str]:
     doubts = [f"is incomplete: {gap}" for gap in decide(again).gaps[:1]]
     if not again.checkpoint["verified"] or again.checkpoint["digest"] != champion.digest:
         doubts.append("is no report of the slot's champion")
+    if again.made.get("suites") != evidence.made.get("suites"):
+        doubts.append("was graded by other suites than the candidate")
     asked = {(contract.test, contract.digest) for contract in again.contracts}
     lacks = [each.test for each in evidence.contracts if (each.test, each.digest) not in asked]
     return doubts + [f"the champion was not asked what {test} asks today: grade it again" for test in lacks]
@@ -159,34 +169,40 @@ def _no_pass(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
-    """Held-out cases that this registry has seen asked more often than the report counts."""
-    held = [contract for contract in evidence.contracts if contract.held_out]
-    counted = {each: attempts.least(registry, each.cases, evidence.checkpoint["digest"]) for each in held}
-    return tuple(
-        f"{each.cases}: the report counts attempt {each.attempt} at its held-out cases, and this registry {number}: "
-        "grade it again with --gate-registry"
-        for each, number in counted.items()
-        if each.attempt < number
-    )
+    """Held-out cases whose attempts were not counted in this registry, or more often than the report says."""
+    reasons = []
+    for each in evidence.contracts:
+        number = attempts.counted(registry, each.held_out, evidence.checkpoint["digest"]) if each.held_out else 0
+        if each.held_out and not number:
+            reasons.append(f"{each.cases}: its held-out cases were counted elsewhere: grade it with {registry}")
+        elif each.attempt < number:
+            reasons.append(f"{each.cases}: the report says attempt {each.attempt}, and {registry} counts {number}")
+    return tuple(reasons)
 
 
 def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
     """Every way in which the suites and cases of today are not those that were asked."""
-    graded, today = evidence.made.get("suites") or {}, policy.suites(project / "suites")
+    folders = {"suites": "suites", "fixtures": "fixtures"} | (evidence.made.get("folders") or {})
+    suites, fixtures = project / folders["suites"], project / folders["fixtures"]
+    graded, today = evidence.made.get("suites") or {}, policy.suites(suites)
+    beside = [name for name in graded if name not in today and name.startswith("..")]
+    today |= {name: sha256(suites / name, fresh=True) for name in beside if (suites / name).is_file()}
     reasons = [f"suites/{name} has changed since it was graded" for name in today if graded.get(name) != today[name]]
     reasons += [f"suites/{name} is gone since it was graded" for name in graded if name not in today]
-    asked = {contract.test.partition("::")[0] for contract in evidence.contracts}
+    asked = {contract.test for contract in evidence.contracts}
     for name in today:
-        tested = name.endswith(".py") and (Path(name).name.startswith("test_") or name.endswith("_test.py"))
-        if tested and f"suites/{name}" not in asked:
-            reasons.append(f"suites/{name} was not asked")
+        if name.endswith(".py") and not name.startswith(".."):
+            place = f"{folders['suites']}/{name}"
+            tests = sorted(policy.gated(suites / name))
+            reasons += [f"{place}::{test} was not asked" for test in tests if f"{place}::{test}" not in asked]
     for contract in evidence.contracts:
         try:
-            today_ = cases.load(contract.cases, project / "fixtures")
+            today_ = cases.load(contract.cases, fixtures)
             if today_.digest != contract.digest or {case.id for case in today_.cases} != set(contract.ids):
                 reasons.append(f"the cases of {contract.cases} have changed since they were asked")
-            if sum(case.split == "held-out" for case in today_.cases) != contract.held_out:
-                reasons.append(f"{contract.cases}: another number of cases is held out than the report says")
+            held = tuple(cases.marks(case)[1] for case in today_.cases if case.split == "held-out")
+            if held != contract.held_out:
+                reasons.append(f"{contract.cases}: other cases are held out than the report says")
         except CaseError as error:
             reasons.append(str(error))
     return tuple(reasons)
@@ -204,9 +220,9 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
         return (f"the report says it was made at {evidence.made['started']!r}, which is no time with a zone",)
     if not -0.01 <= age <= rules.max_age_days:
         reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
-    count = sum(len(contract.ids) for contract in evidence.contracts if not contract.smoke)
+    count = len({digest for contract in evidence.contracts if not contract.smoke for digest in contract.digests})
     if count < rules.min_cases:
-        reasons.append(f"it stands on {count} cases that are no smoke tests; {rules.min_cases} are demanded")
+        reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
     if evidence.checkpoint["kind"] != "scripted" and not evidence.made.get("preflight"):
         reasons.append("the report holds no preflight: grade it again")
     canary = evidence.made.get("canary") or {}

@@ -134,7 +134,7 @@ def _metric(contract: Contract, finding: Finding) -> Json:
         "floor": contract.floor,
         "bound": contract.bound,
         "repeats": contract.repeats,
-        "held_out": contract.held_out,
+        "held_out": len(contract.held_out),
         "attempt": contract.attempt,
         "regressions": None if finding.p is None else len(finding.regressions),
         "fixes": None if finding.p is None else len(finding.fixes),
@@ -204,7 +204,7 @@ def _words(evidence: Evidence, pairs: list[tuple[Contract, Finding]]) -> str:
             f"{finding.hits}/{finding.total}",
             f"{100 * finding.lower:.1f} %",
             f"{100 * contract.floor:g} %",
-            f"{contract.held_out} (attempt {contract.attempt})" if contract.held_out else "0",
+            f"{len(contract.held_out)} (attempt {contract.attempt})" if contract.held_out else "0",
             str(finding.outcome),
         ]
         for contract, finding in pairs

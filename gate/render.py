@@ -53,7 +53,8 @@ def lines(text: str) -> str:
 def _served(report: Report) -> str:
     seconds = report.made["seconds"]
     digest = report.checkpoint["digest"][:12] + ("" if report.checkpoint["verified"] else " (unverified: a URL)")
-    return f"{clean(report.checkpoint['where'])}  sha256 {digest}  on {report.made['runtime']}, {seconds:.0f} s in all"
+    where, runtime = clean(report.checkpoint["where"]), clean(report.made["runtime"])
+    return f"{where}  sha256 {digest}  on {runtime}, {seconds:.0f} s in all"
 
 
 def _table(report: Report, verdict: Verdict) -> str:
@@ -137,7 +138,7 @@ def _constrained(report: Report) -> str:
 def _blamed(report: Report) -> str:
     """How many misses each stage has, and why some have none."""
     made = report.made.get("blame") or {"asked": "", "problems": {}}
-    misses = [result for result in report.results if not result.hit]
+    misses = [result for result in report.results if not result.hit and result.split != "held-out"]
     if not misses or not made["asked"]:
         return ""
     if made["asked"] == "off":

@@ -13,6 +13,7 @@ from typing import Any
 from gate import jsonl, native
 from gate.errors import AskError, CaseError
 from gate.types import Json, Reply
+from gate.words import one_line
 
 ENDINGS = ("stop", "tool_calls", "function_call", "eos", "end_turn")
 """Finish reasons of an answer that ended by itself."""
@@ -160,4 +161,4 @@ def _number(text: str) -> float | None:
 def _error(body: Any, text: str) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    return str(message or text or "(empty body)")[:500]
+    return one_line(str(message or text or "(empty body)"), 500)

@@ -83,7 +83,7 @@ def plain(value: Any) -> Any:
 
 def contract(row: Json) -> Contract:
     """The Contract that `plain` turned into `row`."""
-    return Contract(**row | {"ids": tuple(row["ids"])})
+    return Contract(**row | {key: tuple(row[key]) for key in ("ids", "digests", "held_out")})
 
 
 def result(row: Json) -> Result:

@@ -6,6 +6,7 @@ The signature is a Sigstore bundle over an in-toto statement of every file's sha
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def sign(path: Path, signature: Path, key: Path) -> None:
         signer.set_hashing_config(_hashing(from_model_signing, path)).sign(path, signature)
     except (ValueError, TypeError, OSError) as error:
         raise SignatureError(f"{path}: could not be signed with {key}: {error} ({PASSWORD} is its password)") from error
+
+
+def try_key(key: Path) -> None:
+    """Sign a file of nothing: a key that is none is told before anything is recorded. Raises SignatureError."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "nothing").write_bytes(b"nothing")
+        sign(place / "nothing", place / "nothing.sig", key)
 
 
 def check(path: Path, signature: Path, key: Path) -> str:

@@ -142,8 +142,10 @@ class Contract:
     """Too small to prove anything: a run of smoke tests alone is inconclusive."""
     repeats: int = 1
     """How often each case is asked; it is a hit when all of its answers are (pass^k, arXiv 2406.12045)."""
-    held_out: int = 0
-    """How many of the cases are held out."""
+    digests: tuple[str, ...] = ()
+    """Of each case, what it asks and expects; in the order of `ids`."""
+    held_out: tuple[str, ...] = ()
+    """Of each held-out case, what it asks: by this it is known again under another name."""
     attempt: int = 0
     """The number of this checkpoint among all that were asked the held-out cases, from 1; 0 while it is not known."""
 

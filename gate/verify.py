@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gate import checkpoint, release, signing, slots
+from gate import attempts, checkpoint, release, signing, slots
 from gate import report as reports
 from gate.errors import GateError
 from gate.ledger import Record
@@ -83,7 +83,7 @@ def verified(
     digest = checkpoint.digest_of(files)
     if place is not None:
         folder, line = place, None
-        recorded = Checked("ledger", UNCHECKED, "no registry: --release was given")
+        recorded = _unseen("ledger")
     else:
         found = _promotion(registry, slot, digest, made.path)
         folder, line = found.place, found.line
@@ -95,6 +95,7 @@ def verified(
         _checked("report", lambda: _report(folder, digest)),
         _checked("result", lambda: _result(folder)),
         recorded,
+        _checked("attempts", lambda: _attempts(folder, registry)) if place is None else _unseen("attempts"),
         _signature("signature of the checkpoint", made.path, folder / release.ARTIFACT_SIGNATURE, key),
         _signature("signature of the release", folder, folder / release.RELEASE_SIGNATURE, key),
     )
@@ -166,6 +167,21 @@ def _ledger(found: _Promotion) -> str:
     champion = slots.current(found.slot)
     now = "the champion" if champion and champion.number == found.line.number else "not the champion now"
     return f"{found.slot.ledger} line {found.line.number}, chain whole, {now}; head {head[:12]}"
+
+
+def _attempts(folder: Path, registry: Path) -> str:
+    """The report counts its attempt at held-out cases as the registry does."""
+    evidence = reports.read(folder / release.REPORT)
+    held = [each for each in evidence.contracts if each.held_out]
+    for each in held:
+        number = attempts.counted(registry, each.held_out, evidence.checkpoint["digest"])
+        if number != each.attempt:
+            raise GateError(f"{each.cases}: the report says attempt {each.attempt}, {registry} counts {number}")
+    return f"{len(held)} tests with held-out cases, counted as {attempts.path(registry)} does"
+
+
+def _unseen(what: str) -> Checked:
+    return Checked(what, UNCHECKED, "no registry: --release was given")
 
 
 def _signature(what: str, path: Path, signature: Path, key: Path | None) -> Checked:

@@ -10,35 +10,42 @@ from gate import attempts, ledger
 from gate.ledger import LedgerError
 
 
-def test_each_checkpoint_is_one_attempt_at_a_file(tmp_path: Path) -> None:
-    assert attempts.taken(tmp_path, ["a", "b"], "one") == {"a": 1, "b": 1}
-    assert attempts.taken(tmp_path, ["a"], "two") == {"a": 2}
-    assert attempts.taken(tmp_path, ["a", "b"], "three") == {"a": 3, "b": 2}
+def test_each_checkpoint_is_one_attempt(tmp_path: Path) -> None:
+    assert [attempts.taken(tmp_path, ["a", "b"], name) for name in ("one", "two", "three")] == [1, 2, 3]
+
+
+def test_a_case_is_known_in_whatever_file_it_stands(tmp_path: Path) -> None:
+    """One old case among new ones is enough: the attempt is the highest of all its cases."""
+    attempts.taken(tmp_path, ["a", "b"], "one")
+    assert attempts.taken(tmp_path, ["b", "new"], "two") == 2
+    assert attempts.taken(tmp_path, ["fresh"], "two") == 1
 
 
 def test_the_same_bytes_keep_their_number_and_are_recorded_once(tmp_path: Path) -> None:
     for checkpoint in ("one", "two", "one", "two"):
         attempts.taken(tmp_path, ["a"], checkpoint)
-    assert attempts.taken(tmp_path, ["a"], "one") == {"a": 1}
+    assert attempts.taken(tmp_path, ["a"], "one") == 1
     assert len(ledger.read(tmp_path / "attempts.jsonl")) == 2
 
 
-def test_the_least_number_counts_what_this_registry_has_seen(tmp_path: Path) -> None:
-    assert attempts.least(tmp_path, "a", "new") == 1
+def test_what_was_counted_elsewhere_is_not_known_here(tmp_path: Path) -> None:
     attempts.taken(tmp_path, ["a"], "one")
     attempts.taken(tmp_path, ["a"], "two")
-    assert [attempts.least(tmp_path, "a", name) for name in ("one", "two", "new")] == [1, 2, 3]
-
-
-def test_nothing_is_made_where_nothing_is_held_out(tmp_path: Path) -> None:
-    assert attempts.taken(tmp_path / "registry", [], "one") == {}
-    assert not (tmp_path / "registry").exists()
+    assert [attempts.counted(tmp_path, ["a"], name) for name in ("one", "two", "new")] == [1, 2, 0]
+    assert attempts.counted(tmp_path, ["a", "b"], "one") == 0
+    assert attempts.counted(tmp_path / "other", ["a"], "one") == 0
 
 
 def test_a_ledger_that_was_edited_counts_nothing(tmp_path: Path) -> None:
     attempts.taken(tmp_path, ["a"], "one")
     attempts.taken(tmp_path, ["a"], "two")
-    path = tmp_path / "attempts.jsonl"
+    path = attempts.path(tmp_path)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(LedgerError):
         attempts.taken(tmp_path, ["a"], "three")
+
+
+def test_a_line_of_something_else_is_told(tmp_path: Path) -> None:
+    ledger.append(attempts.path(tmp_path), "asked", {"checkpoint": "one"})
+    with pytest.raises(LedgerError, match="line 1 is no attempt"):
+        attempts.counted(tmp_path, ["a"], "one")

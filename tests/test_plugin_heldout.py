@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gate import canary, machine
+from gate.backends.process import free_port
 from gate.slots import Slot, promote
 from tests.project import Project, a_case, last_line, right
 
@@ -146,3 +149,68 @@ def test_a_settings_file_of_another_place_is_a_gap(project: Project) -> None:
     run = project.run("-c", str(other))
     assert last_line(run).startswith("INCOMPLETE")
     assert "-c can ask less than all" in "\n".join(run.outlines)
+
+
+BREAKING = """
+import pytest
+
+@pytest.mark.gate("calls.jsonl", floor=0.0)
+def test_calls(model, case):
+    assert model.ask(case).calls[0]["name"] == "terminal"
+"""
+
+
+@pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_held_out_case_that_breaks_is_counted_and_not_shown(held: Project, how: tuple[str, ...]) -> None:
+    held.suite(BREAKING)
+    held.script(right("d1"), right("d2"), right("h1"), {"user": "h2", "content": SECRET})
+    run = held.run(*how, "--junitxml=junit.xml")
+    text = "\n".join([*run.outlines, *run.errlines])
+    assert last_line(run).startswith("INCOMPLETE")
+    assert "a held-out case broke in its call phase" in text
+    told = text + (held.path / "junit.xml").read_text() + held.reports()[0].read_text()
+    assert "IndexError" not in told
+    assert SECRET not in told
+    assert "[h2]" not in held.reports()[0].read_text()
+
+
+def test_a_part_of_the_held_out_cases_tells_nothing_of_them(held: Project) -> None:
+    """One case by its id: a sum of one is that case's result."""
+    run = held.run("suites/test_calls.py::test_calls[h2]")
+    text = "\n".join(run.outlines)
+    assert last_line(run).startswith("INCOMPLETE")
+    assert "0/0" in text
+    assert "misses of held-out" not in text
+    assert held.report()["results"] == []
+
+
+@pytest.mark.parametrize("flag", ["--pdb", "--trace", "--debug"])
+def test_what_shows_every_case_is_refused(held: Project, flag: str) -> None:
+    assert held.run(flag).ret == 4
+
+
+def test_logs_of_the_client_tell_of_no_answer(held: Project) -> None:
+    run = held.run("--log-cli-level=DEBUG")
+    assert "Content-Length" not in "\n".join(run.outlines)
+
+
+def test_a_registry_that_cannot_be_written_tells_nothing(held: Project) -> None:
+    run = held.run("--gate-registry", "/dev/null/x")
+    assert run.ret != 0
+    assert "2/4" not in "\n".join(run.outlines)
+
+
+def test_every_run_of_a_url_is_an_attempt(held: Project) -> None:
+    """What it serves can change between two runs, and nothing tells."""
+    port = free_port()
+    always = [part for prompt in canary.PROMPTS for part in ("--always", prompt)]
+    command = [*machine.PYTHON, "-m", "gate.backends.script", "answers.jsonl", "--port", str(port), *always]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=held.path)
+    try:
+        for _ in range(2):
+            held.run(model=f"http://127.0.0.1:{port}/v1")
+    finally:
+        server.kill()
+        server.wait()
+    numbers = [json.loads(path.read_text())["contracts"][0]["attempt"] for path in held.reports()]
+    assert sorted(numbers) == [1, 2]

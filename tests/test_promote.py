@@ -14,7 +14,7 @@ from gate import slots
 from gate.__main__ import main
 from gate.policy import Policy, PolicyError, read, suites
 from gate.slots import Slot
-from tests.project import Project, a_case, right
+from tests.project import SUITE, Project, a_case, right
 
 SLOT = ("--slot", "hermes")
 
@@ -96,7 +96,7 @@ def another_helper(project: Project) -> None:
     [
         (one_byte_more, "grade it again"),
         (another_case, "the cases of calls.jsonl have changed"),
-        (another_suite, "suites/test_more.py was not asked"),
+        (another_suite, "suites/test_more.py::test_calls was not asked"),
         (a_lower_floor, "suites/test_calls.py has changed"),
         (another_helper, "suites/conftest.py has changed"),
         (another_word, "suites/word.txt has changed"),
@@ -197,7 +197,7 @@ def test_a_report_of_the_champion_that_was_asked_less_is_none_to_compare_with(
     assert "the champion was not asked what suites/test_more.py::test_calls asks today" in capsys.readouterr().err
 
 
-def test_a_report_that_counts_fewer_attempts_than_the_registry_is_refused(
+def test_attempts_that_were_counted_elsewhere_or_fewer_are_refused(
     graded: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graded.cases(a_case("pwd"), a_case("ls", split="held-out"))
@@ -206,7 +206,11 @@ def test_a_report_that_counts_fewer_attempts_than_the_registry_is_refused(
     graded.script(right("pwd"), right("ls"))
     assert graded.run("--gate-registry", "elsewhere").ret == 0
     assert promote(graded) == 1
-    assert "the report counts attempt 1 at its held-out cases, and this registry 2" in capsys.readouterr().err
+    assert "its held-out cases were counted elsewhere" in capsys.readouterr().err
+    assert graded.run().ret == 0
+    edit(graded, lambda report: report["contracts"][0].update(attempt=1))
+    assert promote(graded) == 1
+    assert "the report says attempt 1, and registry counts 2" in capsys.readouterr().err
     assert graded.run().ret == 0
     assert promote(graded) == 0
 
@@ -265,3 +269,112 @@ def test_a_policy_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 def test_without_a_policy_the_defaults_hold(tmp_path: Path) -> None:
     assert read(tmp_path) == Policy()
     assert Policy().min_cases == 20
+
+
+def test_a_judge_that_was_weakened_is_a_lower_bar(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert promote(graded) == 0
+    suite = graded.path / "suites/test_calls.py"
+    suite.write_text(suite.read_text().replace("assert model.ask(case).calls == case.calls", "model.ask(case)"))
+    graded.script({"user": "pwd", "content": "no"})
+    assert graded.run().ret == 0
+    assert promote(graded) == 1
+    assert "the bar was lowered: suites/test_calls.py was changed" in capsys.readouterr().err
+
+
+def test_a_case_that_expects_less_is_a_lower_bar(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    champion = graded.path / "answers.jsonl"
+    champion.rename(graded.path / "first.jsonl")
+    assert graded.run(model="scripted:first.jsonl").ret == 0
+    assert promote(graded, model="scripted:first.jsonl") == 0
+    graded.cases(
+        a_case("pwd"), a_case("ls", calls=[{"name": "terminal", "arguments": {"command": {"$anything": True}}}])
+    )
+    graded.run(model="scripted:first.jsonl")
+    again = newest(graded)
+    graded.script(right("pwd"), right("ls"), {"user": "unused", "content": ""})
+    assert graded.run().ret == 0
+    assert promote(graded, "--champion", str(again)) == 1
+    assert "1 cases were changed, the first ls" in capsys.readouterr().err
+
+
+def test_a_champion_graded_by_other_suites_is_none_to_compare_with(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert promote(graded) == 0
+    strict = (graded.path / "suites/test_calls.py").read_text()
+    (graded.path / "suites/test_calls.py").write_text(strict + "    assert False\n")
+    graded.run()
+    again = newest(graded)
+    (graded.path / "suites/test_calls.py").write_text(strict)
+    second(graded)
+    assert promote(graded, "--champion", str(again)) == 1
+    assert "was graded by other suites than the candidate" in capsys.readouterr().err
+
+
+TWO = (
+    SUITE
+    + """
+
+class TestHard:
+    @pytest.mark.gate("calls.jsonl", floor=1.0)
+    def test_hard(self, model, case):
+        assert model.ask(case).calls == case.calls and False
+"""
+)
+
+
+def test_a_marked_test_that_was_left_out_is_refused(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    graded.suite(TWO)
+    assert graded.run("suites/test_calls.py::test_calls").ret == 0
+    assert promote(graded) == 1
+    assert "suites/test_calls.py::TestHard::test_hard was not asked" in capsys.readouterr().err
+
+
+def test_a_judge_beside_the_suites_must_be_the_one_of_today(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (graded.path / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    (graded.path / "judge.py").write_text("def good(*_):\n    return True\n")
+    suite = graded.path / "suites/test_calls.py"
+    text = suite.read_text().replace("import pytest", "import pytest\nfrom judge import good")
+    suite.write_text(text.replace("model.ask(case).calls == case.calls", "good(model.ask(case), case)"))
+    assert graded.run().ret == 0
+    (graded.path / "judge.py").write_text("def good(reply, case):\n    return reply.calls == case.calls\n")
+    assert promote(graded) == 1
+    assert "judge.py has changed" in capsys.readouterr().err
+
+
+def test_the_same_case_counts_once(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "".join(
+        f'\n@pytest.mark.gate("calls.jsonl")\ndef test_{n}(model, case):\n'
+        "    assert model.ask(case).calls == case.calls\n"
+        for n in range(4)
+    )
+    graded.suite(SUITE + more)
+    (graded.path / "pyproject.toml").write_text("[tool.pytest-gate]\nmin_cases = 5\n")
+    assert graded.run().ret == 0
+    assert promote(graded) == 1
+    assert "it stands on 2 different cases" in capsys.readouterr().err
+
+
+def test_a_forced_promotion_says_what_it_goes_against(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    another_case(graded)
+    assert promote(graded, "--force", "the demo is at noon") == 0
+    assert "against the gate:\n  the cases of calls.jsonl have changed" in capsys.readouterr().err
+    main(["history", *SLOT])
+    assert "against 1 reasons; FORCED" in capsys.readouterr().out
+
+
+def test_other_folders_are_promoted_from_as_they_were_graded(graded: Project) -> None:
+    (graded.path / "pytest.ini").write_text("[pytest]\ngate_fixtures = fx\ngate_suites = exam\n")
+    (graded.path / "fixtures").rename(graded.path / "fx")
+    (graded.path / "suites").rename(graded.path / "exam")
+    assert graded.run().ret == 0
+    assert promote(graded) == 0
+
+
+@pytest.mark.parametrize("text", ["tool = 5", "[tool]\npytest-gate = 3", "[[tool.pytest-gate]]\nmin_cases = 2"])
+def test_a_table_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(PolicyError):
+        read(tmp_path)

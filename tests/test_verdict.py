@@ -222,7 +222,7 @@ def test_a_case_that_was_asked_another_number_of_times_is_a_gap(times: int) -> N
 
 def test_a_held_out_bound_is_shown_at_alpha_over_the_attempt() -> None:
     """22 of 22 show 0.8727 at alpha .05 and 0.8456 at alpha .025 (1 - alpha)^(1/22)."""
-    asked = replace(contract(22, floor=0.0), bound=0.85, held_out=22)
+    asked = replace(contract(22, floor=0.0), bound=0.85, held_out=tuple(f"{n}" for n in range(22)))
     outcomes = [decide(report(replace(asked, attempt=n), scored=results(22, 0))) for n in (1, 2)]
     assert [verdict.outcome for verdict in outcomes] == [Outcome.PASS, Outcome.BELOW_FLOOR]
     assert [verdict.findings[0].lower for verdict in outcomes] == [
@@ -232,5 +232,5 @@ def test_a_held_out_bound_is_shown_at_alpha_over_the_attempt() -> None:
 
 
 def test_held_out_cases_without_a_counted_attempt_are_a_gap() -> None:
-    verdict = decide(report(replace(contract(1), held_out=1), scored=results(1, 0)))
+    verdict = decide(report(replace(contract(1), held_out=("x",)), scored=results(1, 0)))
     assert verdict.gaps == ("not counted: t: which attempt this is at its held-out cases is not known",)

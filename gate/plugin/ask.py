@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gate import cases, expect
+from gate import cases, expect, policy
 from gate.client import Client, Model
 from gate.errors import CaseError
 from gate.plugin import blaming, demand, heldout
@@ -101,13 +101,15 @@ class Ask:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if not self._plan_sent:
-            plan = {"contracts": plain(tuple(self._contracts.values())), "ignored": self._ignored}
+            judges = policy.judges(self._config.rootpath, self._config.rootpath / self._config.getini("gate_suites"))
+            contracts = plain(tuple(self._contracts.values()))
+            plan = {"contracts": contracts, "ignored": self._ignored, "judges": judges}
             report.gate_plan = json.dumps(plan)  # type: ignore[attr-defined]
             self._plan_sent = True
         if call.when == "call" and item.get_closest_marker("gate"):
             self._score(item, call, report)
-        if item.get_closest_marker("gate") and _case(item).split == heldout.HELD:
-            heldout.hide(report)
+        if item.get_closest_marker("gate") and _case(item).split == heldout.HELD and (broke := heldout.hide(report)):
+            report.gate_break = json.dumps([_test(item), broke])  # type: ignore[attr-defined]
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -159,7 +161,7 @@ class Ask:
         report.outcome, report.longrepr = "passed", None
         report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
         report.gate_hit = result.hit  # type: ignore[attr-defined]
-        if self._raw == "all" or (self._raw == "misses" and not result.hit):
+        if result.split != heldout.HELD and (self._raw == "all" or (self._raw == "misses" and not result.hit)):
             report.gate_question = json.dumps(plain(model.questions[-1]))  # type: ignore[attr-defined]
         told = heldout.HELD if result.split == heldout.HELD else "hit" if result.hit else "miss"
         item.user_properties.append(("gate", told))
@@ -174,7 +176,7 @@ def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *
     why += [f"a call arrived as text: {_short(json.dumps(leak))}" for reply in replies for leak in reply.leaks]
     why += reasons
     return Result(
-        test=item.nodeid.removesuffix(f"[{item.callspec.id}]"),  # type: ignore[attr-defined]
+        test=_test(item),
         case=case.id,
         split=case.split,
         hit=not why and not assert_failed,
@@ -184,6 +186,10 @@ def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *
         expect=case.expect,
         replies=replies,
     )
+
+
+def _test(item: pytest.Item) -> str:
+    return item.nodeid.removesuffix(f"[{item.callspec.id}]")  # type: ignore[attr-defined]
 
 
 def _case(item: pytest.Item) -> Case:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from gate import cases
 from gate.cases import CaseFile
 from gate.errors import CaseError
 from gate.stats import cases_needed
@@ -35,8 +36,10 @@ def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any]) -> 
     _check_kinds(demands)
     _check_together(demands, given, len(ids))
     demands |= {key: float(demands[key]) for key in ("floor", "bound") if demands[key] is not None}
-    held_out = sum(case.split == "held-out" for case in file.cases)
-    return Contract(test=test, cases=name, digest=file.digest, ids=ids, held_out=held_out, **demands)
+    marks = {case.id: cases.marks(case) for case in file.cases}
+    held = tuple(marks[case.id][1] for case in file.cases if case.split == "held-out")
+    digests = tuple(whole for whole, _ in marks.values())
+    return Contract(test=test, cases=name, digest=file.digest, ids=ids, digests=digests, held_out=held, **demands)
 
 
 def _check_kinds(demands: Json) -> None:

@@ -1,7 +1,13 @@
-"""Held-out cases in a run: counted as an attempt before they are told of, and told of only in sums."""
+"""Held-out cases in a run: counted as an attempt before they are told of, and told of only in sums.
+
+A sum over a part of them would tell of single ones, so a test that was not asked all of its cases tells nothing of the
+held-out ones.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,33 +18,60 @@ from gate.types import Contract, Reply, Result
 
 HELD = "held-out"
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
+TALKATIVE = {"usepdb": "--pdb", "trace": "--trace", "debug": "--debug"}
+"""pytest's options that show what a test sees, whatever its report hides."""
 
 
-def numbered(contracts: list[Contract], registry: Path, checkpoint: str) -> list[Contract]:
+def refuse_talk(config: pytest.Config) -> None:
+    """Raises UsageError for options that would show single cases."""
+    if given := [flag for name, flag in TALKATIVE.items() if config.getoption(name, None)]:
+        raise pytest.UsageError(f"{given[0]} and --model do not go together: it shows held-out cases; script a model")
+
+
+def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> list[Contract]:
     """The contracts with the number of this attempt at their held-out cases, which is recorded first.
 
     Raises LedgerError when it cannot be.
     """
-    files = {contract.cases for contract in contracts if contract.held_out}
-    numbers = attempts.taken(registry, files, checkpoint) if files else {}
-    return [replace(contract, attempt=numbers.get(contract.cases, 0)) for contract in contracts]
+    return [
+        replace(each, attempt=attempts.taken(registry, each.held_out, checkpoint)) if each.held_out else each
+        for each in contracts
+    ]
 
 
-def sealed(result: Result) -> Result:
-    """A held-out result without its text: what remains is needed to count it and to pair it with the champion's."""
-    if result.split != HELD:
-        return result
-    return replace(result, why=(), asked="", expect={}, replies=tuple(_sealed(reply) for reply in result.replies))
+def told(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results that a report may hold: held-out ones without text, and only where all were asked and counted."""
+    asked = Counter((result.test, result.case) for result in results)
+    whole = {
+        each.test
+        for each in contracts
+        if each.attempt and all(asked[each.test, id_] >= each.repeats for id_ in each.ids)
+    }
+    return tuple(_sealed(result) for result in results if result.split != HELD or result.test in whole)
 
 
-def hide(report: pytest.TestReport) -> None:
-    """Take from a test's report what a terminal or a JUnit file could show of a held-out case."""
+def hide(report: pytest.TestReport) -> str:
+    """Take from a test's report what could show a held-out case; how it broke, when it did.
+
+    To pytest it has then passed: its own summary would name the case. The gate counts the break.
+    """
     report.sections = []
     if hasattr(report, "gate_hit"):
         report.gate_hit = None  # type: ignore[attr-defined]
+    if not report.failed:
+        return ""
+    report.outcome, report.longrepr = "passed", None
+    return f"a held-out case broke in its {report.when} phase; which and how is not shown"
 
 
-def _sealed(reply: Reply) -> Reply:
+def _sealed(result: Result) -> Result:
+    if result.split != HELD:
+        return result
+    replies = tuple(_silent(reply) for reply in result.replies)
+    return replace(result, why=(), asked="", expect={}, replies=replies, stage="", raw=None)
+
+
+def _silent(reply: Reply) -> Reply:
     """Times and margins stay; that a call leaked stays, and not which."""
     leaks = [SEALED_CALL] * len(reply.leaks)
     return replace(reply, content="", reasoning="", calls=[], leaks=leaks, fault="", raw="")

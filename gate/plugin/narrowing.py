@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gate.plugin import heldout
 from gate.types import Break
 
 NARROWING = {
@@ -23,9 +24,10 @@ COLLECTING = ("python_", "norecursedirs", "collect_", "gate_")
 
 
 def narrowed(config: pytest.Config) -> list[Break]:
-    """The options of this run that can ask less than all. Raises UsageError for those that ask until it is right."""
+    """The options of this run that can ask less than all. Raises UsageError for those that no grading allows."""
     if getattr(config.option, "reruns", None):
         raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is no grading")
+    heldout.refuse_talk(config)
     given = [name for name in NARROWING if config.getoption(name, None)]
     turned = [text for text in config.getoption("override_ini", None) or [] if text.startswith(COLLECTING)]
     return [Break("options", f"{NARROWING[name]} can ask less than all") for name in given] + [

@@ -60,7 +60,7 @@ class Run:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
         here, runs = config.invocation_params.dir, Path(config.getoption("gate_runs"))
         self.folder = here / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
-        self._registry = here / Path(config.getoption("gate_registry"))
+        self._registry = config.rootpath / Path(config.getoption("gate_registry"))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -120,6 +120,8 @@ class Run:
         """Before every other plugin, which could show what is held out."""
         if plan := report.__dict__.pop("gate_plan", None):
             self._plan(json.loads(plan))
+        if broke := report.__dict__.pop("gate_break", None):
+            self._breaks.append(Break(*json.loads(broke)))
         if payload := report.__dict__.pop("gate", None):
             self._blaming.hear(report, len(self._results))
             self._results.append(reports.result(json.loads(payload)))
@@ -159,16 +161,21 @@ class Run:
         """What a process has collected, and what was hidden from it. Every process says the same."""
         if new := [row for row in plan["contracts"] if row["test"] not in self._contracts]:
             self._contracts |= {contract.test: contract for contract in self._numbered(new)}
+        self._suites |= plan["judges"]
         hidden = [Break(path, "was ignored at collection") for path in plan["ignored"]]
         self._skips += [item for item in hidden if item not in self._skips]
 
     def _numbered(self, rows: list[Json]) -> list[Contract]:
         contracts = [reports.contract(row) for row in rows]
         try:
-            return heldout.numbered(contracts, self._registry, self._described["digest"])
+            return heldout.numbered(contracts, self._registry, self._known_by())
         except (GateError, OSError) as error:
             self._breaks.append(Break("registry", f"this attempt at held-out cases could not be recorded: {error}"))
             return contracts
+
+    def _known_by(self) -> str:
+        """By what this checkpoint is known again; what a URL serves is not, so every run of it is another."""
+        return str(self._described["digest"]) if self._described["verified"] else self.folder.name
 
     def _remember(self, report: pytest.TestReport) -> None:
         """Let --lf and --ff know the misses: to pytest they have passed."""
@@ -243,7 +250,7 @@ class Run:
             checkpoint=self._described,
             made=self._made(self._serving),
             contracts=tuple(self._contracts.values()),
-            results=tuple(heldout.sealed(result) for result in self._results),
+            results=heldout.told(tuple(self._contracts.values()), self._results),
             breaks=tuple(self._breaks),
             skips=tuple(self._skips),
         )
@@ -272,6 +279,7 @@ class Run:
             "seconds": round(time.time() - self._began.timestamp(), 3),
             "command": ["pytest", *self._config.invocation_params.args],
             "suites": self._suites,
+            "folders": {name: self._config.getini(f"gate_{name}") for name in ("suites", "fixtures")},
             "runtime": serving.server.runtime,
             "server": serving.server.told,
             "sampling": serving.server.sampling,
