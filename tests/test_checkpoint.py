@@ -177,3 +177,22 @@ def test_a_urls_digest_is_what_its_server_tells_and_unverified() -> None:
     first, second = (checkpoints.described(url, server, digest="") for server in told)
     assert first["digest"] != second["digest"]
     assert first["verified"] is False
+
+
+def test_files_behind_a_link_to_a_hidden_folder_count(tmp_path: Path) -> None:
+    model = mlx(tmp_path / "model")
+    (model / ".t").mkdir()
+    (model / ".t/x.jinja").write_text("one")
+    (model / "additional_chat_templates").symlink_to(".t", target_is_directory=True)
+    before = checkpoints.digest(checkpoints.identify(str(model)))
+    (model / ".t/x.jinja").write_text("two")
+    assert checkpoints.digest(checkpoints.identify(str(model))) != before
+
+
+def test_an_adapters_own_folder_base_cannot_hide_behind_its_base(tmp_path: Path) -> None:
+    base = mlx(tmp_path / "base")
+    folder = adapter(tmp_path / "adapter", str(base))
+    (folder / "base").mkdir()
+    (folder / "base/config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="it is its base's name"):
+        checkpoints.digest(checkpoints.identify(str(folder)))
