@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gate.parity import table
 from gate.parity.answer import Answer, Hop, Step, Token, steps
-from gate.parity.compare import TOKENS, Comparison, Parting, compare, kl
+from gate.parity.compare import TOKENS, Comparison, Parting, compare, kl, pair
 from gate.parity.verdict import legs, line, reasons
 
 WORDS = ("The", " capital", " is", " Paris", ".", "<|im_end|>")
@@ -301,3 +301,14 @@ def test_steps_of_mlx_lm_are_the_best_tokens_whichever_it_names() -> None:
 @pytest.mark.parametrize("runtime", ["mlx_lm", "llama.cpp"])
 def test_steps_that_cannot_be_read_are_not_given(body: str, runtime: str) -> None:
     assert steps(body, runtime=runtime) == ()
+
+
+def test_a_token_that_a_grammar_forbids_is_no_fault() -> None:
+    """llama-server's best token was the first's, and it took another: what the model would have said is the same."""
+    word = step(" list_files", gap=6.0, other=" read_file")
+    forbidden = replace(word, token=word.top[1])
+    one, other = answer(1, [word, " b"]), answer(1, [forbidden, " c"])
+    assert pair(one, other).parting is Parting.CONSTRAINED
+    assert pair(other, one).parting is Parting.CONSTRAINED
+    swapped = replace(forbidden, top=(word.top[1], word.top[0]))
+    assert pair(one, answer(1, [swapped, " c"])).parting is Parting.FAULT

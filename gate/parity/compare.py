@@ -36,6 +36,8 @@ class Parting(StrEnum):
     """They part where the first was not sure: its margin is below the bound."""
     FAULT = "fault"
     """They part where the first was sure, or where nothing tells how sure it was."""
+    CONSTRAINED = "constrained"
+    """The one preferred the other's token too, and its server did not let it: a grammar forbids tools not offered."""
     RAN_ON = "ran on"
     """The second goes on after the token that ended the first."""
     STOPPED_EARLY = "stopped early"
@@ -107,7 +109,9 @@ def pair(first: Answer, second: Answer, *, bound: float = BOUND) -> Pair:
     return Pair(
         first=first,
         second=second,
-        parting=_parting(first, second, parted=parted, lengths=(len(ours), len(theirs)), margin=margin, bound=bound),
+        parting=Parting.CONSTRAINED
+        if _forbidden(ours, theirs, parted)
+        else _parting(first, second, parted=parted, lengths=(len(ours), len(theirs)), margin=margin, bound=bound),
         equal=min(parted, length),
         length=length,
         margin=margin,
@@ -150,6 +154,21 @@ def _parted(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
     pairs = list(zip(ours, theirs, strict=False))
     differing = (i for i, (a, b) in enumerate(pairs) if _key(a.token, by_id) != _key(b.token, by_id))
     return next(differing, len(pairs))
+
+
+def _forbidden(ours: Sequence[Step], theirs: Sequence[Step], parted: int) -> bool:
+    """Was one of two tokens not the best of its own model, which was the other's?
+
+    llama-server gives log-probabilities before the grammar and takes the token after it (tools/server,
+    populate_token_probs): a tool that is not offered is then the best token and not the one taken.
+    """
+    if parted >= min(len(ours), len(theirs), TOKENS):
+        return False
+    pair = ours[parted], theirs[parted]
+    by_id = _numbered(token for step in pair for token in (step.token, *step.top))
+    taken = [_key(step.token, by_id) for step in pair]
+    best = [_key(step.top[0], by_id) if step.top else None for step in pair]
+    return (best[1] == taken[0] and best[1] != taken[1]) or (best[0] == taken[1] and best[0] != taken[0])
 
 
 def _margin(ours: Step, theirs: Step) -> float | None:

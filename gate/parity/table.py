@@ -24,6 +24,7 @@ Compared with {first}, over the first {tokens} tokens of the answers to {total} 
   KL        nats, mean over the tokens with equal context; at least this (the servers give only their best tokens)
   fragile   answers that part at a margin below {bound:g} nats
   faults    answers that part at {bound:g} nats or more, or at a margin that is not given
+  (answers that part because a server's grammar forbids a token are neither: "constrained")
   endings   answers that run on or stop early
   calls     answers of the same tokens that are read as other calls
   before    same and faults, against the hop before"""
