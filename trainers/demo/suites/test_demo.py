@@ -3,11 +3,11 @@
 import pytest
 
 
-@pytest.mark.gate("calls.jsonl", floor=0.5)
+@pytest.mark.gate("calls.jsonl", floor=0.7)
 def test_calls(model, case):
     assert model.ask(case).calls == case.calls
 
 
-@pytest.mark.gate("no_tool.jsonl", floor=0.8)
+@pytest.mark.gate("no_tool.jsonl", floor=0.85)
 def test_talks(model, case):
     assert model.ask(case).calls == case.calls
