@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -98,16 +99,22 @@ def test_a_call_is_found_after_any_words(words: str) -> None:
 
 
 def seconds(text: str) -> float:
-    began = time.process_time()
-    find(text)
-    find(text, TOOLS)
-    return time.process_time() - began
+    """The CPU time of this process, without a collection of the garbage that other tests have left."""
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.process_time()
+        find(text)
+        find(text, TOOLS)
+        return time.process_time() - began
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)
 def test_four_times_the_text_takes_about_four_times_as_long(unit: str) -> None:
     short, long = unit * (SIZE // len(unit)), unit * (4 * SIZE // len(unit))
-    assert seconds(long) < 8 * min(seconds(short), seconds(short)) + 0.06
+    assert min(seconds(long) for _ in range(2)) < 8 * min(seconds(short) for _ in range(2)) + 0.06
 
 
 @pytest.mark.parametrize("unit", ["<tool_call>", "[", "{{", "\\", '"'], ids=ascii)
