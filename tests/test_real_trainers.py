@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -92,6 +94,7 @@ def test_distill_keeps_what_agrees_with_the_label(tmp_path: Path) -> None:
     command = [*machine.PYTHON, "-m", "gate.backends.script", str(tmp_path / "teacher.jsonl"), "--port", str(port)]
     teacher = subprocess.Popen([*command, *always], stdin=subprocess.PIPE)
     try:
+        _listening(port)
         data = f'rows = "prompts.jsonl"\nteacher = "http://127.0.0.1:{port}/v1"'
         trained(a_recipe(tmp_path, "distill", data))
     finally:
@@ -99,6 +102,14 @@ def test_distill_keeps_what_agrees_with_the_label(tmp_path: Path) -> None:
         teacher.wait()
     assert len((tmp_path / "out/disagreed.jsonl").read_text().splitlines()) == 6
     assert len((tmp_path / "out/teacher.jsonl").read_text().splitlines()) == 24
+
+
+def _listening(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
 
 
 def test_a_training_that_is_killed_ends_at_the_same_loss(tmp_path: Path) -> None:
