@@ -127,11 +127,16 @@ def main() -> None:
                          "weights": weights, "peak": peak})  # fmt: skip
             print(f"{model} {training.type} rank {training.rank} layers {training.layers} batch {training.batch} "
                   f"length {length} checkpoint {training.checkpoint}: {peak / 1e9:.3f} GB", flush=True)  # fmt: skip
+    fitted(rows, given.out)
+
+
+def fitted(rows: list[dict[str, Any]], out: Path | None) -> None:
+    """Fit, and print and write the table and the weights."""
     names = list(rows[0]["features"])
-    fitted = [row for n, row in enumerate(rows) if n % 3 != 2]
-    matrix = np.array([[row["features"][key] / row["peak"] for key in names] for row in fitted])
+    chosen = [row for n, row in enumerate(rows) if n % 3 != 2]
+    matrix = np.array([[row["features"][key] / row["peak"] for key in names] for row in chosen])
     scale = matrix.max(axis=0)
-    wanted = np.array([(row["peak"] - row["weights"]) / row["peak"] for row in fitted])
+    wanted = np.array([(row["peak"] - row["weights"]) / row["peak"] for row in chosen])
     found, _ = nnls(matrix / scale, wanted)
     weights = dict(zip(names, (found / scale).tolist(), strict=True))
     table = []
@@ -144,8 +149,8 @@ def main() -> None:
     head = ["model", "type", "rank", "layers", "batch", "length", "checkpoint", "measured GB", "estimated", "off", ""]
     text = tabulate(table, head, tablefmt="github", disable_numparse=True)
     print(text, json.dumps(weights, indent=1), sep="\n\n")
-    if given.out:
-        given.out.write_text(text + "\n")
+    if out:
+        out.write_text(text + "\n")
 
 
 if __name__ == "__main__":
