@@ -95,10 +95,9 @@ class Run:
             self._serve()
             self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
         try:
-            if self._serving is not None:
-                self._canary = canary.probe(self._serving.server, timeout=option.gate_timeout)
             finished = yield
             if self._serving is not None and self._lives(self._serving):
+                self._canary = canary.probe(self._serving.server, timeout=option.gate_timeout)
                 self._blaming.look(self._results, self._serving.server, self._checkpoint)
             return finished
         except BaseException as error:
