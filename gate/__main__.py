@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status
-    except BrokenPipeError:  # `| head`: what was to be done is done
+    except BrokenPipeError:  # `| head`: nobody heard the end, so it is no 0, which a script could take for a pass
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
     except KeyboardInterrupt:
         print("gate: stopped; nothing half-made is left", file=sys.stderr)
         return 130

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from gate import report as reports
 from gate.errors import GateError
-from gate.pairs import by_test, flips
+from gate.pairs import by_test, flips, rights
 from gate.render import clean
 from gate.stats import mcnemar, quantile
 from gate.types import Contract, Report
@@ -85,7 +85,8 @@ def _pair(contract: Contract, first: Report, report: Report) -> Pair | None:
         return None
     own, base = by_test(report).get(contract.test, []), by_test(first).get(contract.test, [])
     lost, won = flips(contract, own, base)
-    return Pair(sum(result.hit for result in own), len(own), len(lost), len(won), mcnemar(len(won), len(lost)))
+    right = rights(own, contract.repeats)
+    return Pair(sum(right.values()), len(right), len(lost), len(won), mcnemar(len(won), len(lost)))
 
 
 def _only(report: Report, split: str | None) -> Report:
@@ -129,9 +130,12 @@ def _unmet(told: dict[str, list[Pair | None]], names: list[str], tests: list[str
         raise GateError(f"{unknown[0]}: no such test in the first report; there are {', '.join(told)}")
     faults = []
     for test in tests:
+        first = told[test][0]
         for name, pair in list(zip(names, told[test], strict=True))[1:]:
-            if pair is None:
+            if pair is None or first is None:
                 faults.append(f"{name}: {test}: was asked other cases")
+            elif not 0 < first.total == pair.total:
+                faults.append(f"{name}: {test}: has {pair.total} results, the first {first.total}")
             elif want == "better" and pair.p >= SIGNIFICANT:
                 faults.append(f"{name}: {test}: won {pair.won}, lost {pair.lost}: p = {pair.p:.3g}")
             elif want == "kept" and pair.lost:

@@ -59,3 +59,9 @@ def test_a_split_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_unknown_test_is_bad_input(tmp_path: Path) -> None:
     found = [a_report(tmp_path, "base", "x"), a_report(tmp_path, "tuned", "x")]
     assert main(["compare", *found, "--better", "nothing"]) == 4
+
+
+def test_what_was_not_asked_is_neither_better_nor_kept(tmp_path: Path) -> None:
+    """Held-out results of a run that was cut are withheld: no loss is then no proof."""
+    found = [a_report(tmp_path, "base", "xx", split="held-out"), a_report(tmp_path, "tuned", "xx")]
+    assert main(["compare", *found, "--split", "held-out", "--kept", TEST]) == 1

@@ -110,7 +110,7 @@ def pair(first: Answer, second: Answer, *, bound: float = BOUND) -> Pair:
         first=first,
         second=second,
         parting=Parting.CONSTRAINED
-        if _forbidden(ours, theirs, parted)
+        if first.tools and _forbidden(ours, theirs, parted)
         else _parting(first, second, parted=parted, lengths=(len(ours), len(theirs)), margin=margin, bound=bound),
         equal=min(parted, length),
         length=length,

@@ -16,7 +16,7 @@ WEEK = 7 * 24 * 3600.0
 PATHS = ("--model", "--base", "--against", "--train", "--gate-runs", "--gate-registry")
 """Options whose value can be a path."""
 MARKER = (
-    "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False): ask every case of "
+    "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False, repeats=1): ask every case of "
     "fixtures/cases/<cases> and demand a rate of hits of at least `floor`, and a one-sided 95 % lower bound of at "
     "least `bound`; `must`: any miss blocks; `drop`: regressions accepted against the champion; `smoke`: too small to "
     "prove anything."
