@@ -17,6 +17,7 @@ from mlx_lm.models import gemma2, llama  # noqa: E402
 
 from gate.errors import GateError  # noqa: E402
 from trainers import batches, engine, state  # noqa: E402
+from trainers.loss import alone, loss_of  # noqa: E402
 from trainers.recipe import Training  # noqa: E402
 from trainers.tokens import Turn  # noqa: E402
 
@@ -125,9 +126,9 @@ def test_what_is_trained_is_the_answer_and_no_pad_token() -> None:
     model = tiny()
     rows = [Turn((5, 6, 7, 8, 2), 3, "a"), Turn((9, 10, 11, 12, 13, 14, 2), 5, "b")]
     arrays = [mx.array(array) for array in batches.padded(rows, 4)]
-    losses = [float(engine.loss_of(model, *arrays, mx.array(1.0)).item())]
-    assert engine.alone(model)
-    losses.append(float(engine.loss_of(model, *arrays, mx.array(1.0)).item()))
+    losses = [float(loss_of(model, *arrays, mx.array(1.0)).item())]
+    assert alone(model)
+    losses.append(float(loss_of(model, *arrays, mx.array(1.0)).item()))
     wanted = 0.0
     for row in rows:
         logits = np.array(model(mx.array([row.tokens[:-1]]))[0])
@@ -141,9 +142,9 @@ def test_a_model_that_caps_its_logits_is_asked_whole() -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64, "num_attention_heads": 4,
              "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": 48, "head_dim": 8}  # fmt: skip
     model = gemma2.Model(gemma2.ModelArgs(model_type="gemma2", **sizes))
-    assert not engine.alone(model)
+    assert not alone(model)
     arrays = [mx.array(array) for array in batches.padded([Turn((5, 6, 7, 2), 2, "a")], 1)]
-    assert math.isfinite(float(engine.loss_of(model, *arrays, mx.array(1.0)).item()))
+    assert math.isfinite(float(loss_of(model, *arrays, mx.array(1.0)).item()))
 
 
 def test_a_loss_that_is_none_stops_and_keeps_the_last_good(tmp_path: Path) -> None:
