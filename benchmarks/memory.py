@@ -33,6 +33,7 @@ from pathlib import Path
 import mlx.core as mx, numpy as np
 from mlx_lm.utils import load_model
 from trainers import engine
+from trainers.model import prepared
 from trainers.recipe import Training
 from trainers.tokens import Turn
 told = json.loads(sys.argv[1])
@@ -40,7 +41,7 @@ training = Training(**told["training"] | {"modules": tuple(told["training"]["mod
 model, config = load_model(Path(told["base"]))
 chance = np.random.default_rng(0)
 rows = [Turn(tuple(chance.integers(5, 900, size=told["length"] + 1).tolist()), 5, "x") for n in range(12)]
-engine.prepared(model, training)
+prepared(model, training)
 folder = Path(tempfile.mkdtemp())
 mx.reset_peak_memory()
 engine.train(model, engine.Data(rows, rows[:1], "x"), training, folder, {}, engine.Hooks())

@@ -44,6 +44,7 @@ import sys, time, json
 from pathlib import Path
 from mlx_lm.utils import load
 from trainers import engine
+from trainers.model import prepared
 from trainers.recipe import Training
 from trainers.tokens import turns
 told = json.loads(sys.argv[1])
@@ -51,7 +52,7 @@ model, tokenizer = load(told["model"])[:2]
 training = Training(rank=8, scale=20.0, rate=1e-4, schedule="constant", warmup=0.0, decay=0.0, clip=1e9, batch=4,
                     steps=told["iters"], length=2048, evaluate=10**6, save=10**6, patience=10**7)
 train, _ = turns(Path(told["data"]) / "train.jsonl", tokenizer, length=2048, every=True)
-engine.prepared(model, training)
+prepared(model, training)
 engine.REPORT = 1
 times, losses = [], []
 def tell(line):

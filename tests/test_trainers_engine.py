@@ -18,6 +18,7 @@ from mlx_lm.models import gemma2, llama  # noqa: E402
 from gate.errors import GateError  # noqa: E402
 from trainers import batches, engine, state  # noqa: E402
 from trainers.loss import alone, loss_of  # noqa: E402
+from trainers.model import prepared  # noqa: E402
 from trainers.recipe import Training  # noqa: E402
 from trainers.tokens import Turn  # noqa: E402
 
@@ -60,7 +61,7 @@ DATA = engine.Data(turns(24), turns(8, seed=9), "this run")
 def run(folder: Path, training: Training = QUICK, data: engine.Data = DATA, **hooks: Any) -> engine.Outcome:
     folder.mkdir(exist_ok=True)
     model = tiny()
-    engine.prepared(model, training)
+    prepared(model, training)
     return engine.train(model, data, training, folder, {"model": "tiny"}, engine.Hooks(**hooks))
 
 
@@ -157,7 +158,7 @@ def test_a_loss_that_is_none_stops_and_keeps_the_last_good(tmp_path: Path) -> No
 
 def test_a_row_that_gives_nan_changes_no_weight(tmp_path: Path) -> None:
     model = tiny()
-    engine.prepared(model, QUICK)
+    prepared(model, QUICK)
     model.model.layers[0].self_attn.q_proj.lora_b = mx.full((4, 32), math.nan)
     tmp_path.joinpath("x").mkdir()
     with pytest.raises(engine.Diverged, match="is not finite"):

@@ -19,13 +19,12 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_map, tree_reduce
-from mlx_lm.tuner.trainer import grad_checkpoint
-from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from gate.errors import GateError
 from gate.types import Json
 from trainers import batches, state
-from trainers.loss import alone, loss_of, vocabulary
+from trainers.loss import loss_of, vocabulary
+from trainers.model import quantised
 from trainers.recipe import FLOAT_CLIP, QUANTISED_CLIP, Training
 from trainers.tokens import Turn
 
@@ -106,33 +105,6 @@ class _Window:
     seconds: float = 0.0
 
 
-def prepared(model: Any, training: Training) -> None:
-    """Freeze a loaded model, and add and unfreeze what is trained. Raises GateError for what it does not have."""
-    if training.layers > len(model.layers):
-        raise GateError(f"layers = {training.layers}, and the model has {len(model.layers)}")
-    model.freeze()
-    count = len(model.layers) if training.layers < 0 else training.layers
-    mx.random.seed(training.seed)
-    if training.type == "full":
-        for layer in model.layers[-count:]:
-            layer.unfreeze()
-    else:
-        linear_to_lora_layers(model, count, parameters(training), use_dora=training.type == "dora")
-    if not state.flat(model.trainable_parameters()):
-        raise GateError(f"nothing would be trained: no block has a module named {', '.join(training.modules)}")
-    if training.resume:
-        _resume(model, Path(training.resume))
-    alone(model)
-    if training.checkpoint:
-        grad_checkpoint(model.layers[0])
-
-
-def parameters(training: Training) -> Json:
-    """LoRA's settings as adapter_config.json has them."""
-    named = {"keys": list(training.modules)} if training.modules else {}
-    return {"rank": training.rank, "scale": training.scale, "dropout": training.dropout, **named}
-
-
 def steps_of(training: Training, rows: int) -> int:
     """Optimizer steps of a run over so many rows."""
     return training.steps or max(1, math.ceil(training.epochs * steps_in_epoch(training, rows)))
@@ -155,11 +127,6 @@ def schedule(training: Training, steps: int) -> Callable[[mx.array], mx.array]:
         return training.rate * rise * (0.1 + 0.45 * (1 + mx.cos(math.pi * done)))
 
     return rate
-
-
-def quantised(model: Any) -> bool:
-    """Does the base hold packed weights?"""
-    return any(name.endswith(".scales") for name, _ in state.flat(model.parameters()))
 
 
 def train(model: Any, data: Data, training: Training, folder: Path, config: Json, hooks: Hooks) -> Outcome:
@@ -357,18 +324,3 @@ class _Run:
 
 def _number(value: Any) -> float:
     return float(value.item())
-
-
-def _resume(model: Any, adapter: Path) -> None:
-    """Begin with an adapter's weights, which must be exactly those that are trained."""
-    path = adapter / "adapters.safetensors" if adapter.is_dir() else adapter
-    try:
-        weights: Any = mx.load(str(path))
-    except (RuntimeError, ValueError) as error:
-        raise GateError(f"resume = {str(adapter)!r}: cannot be read: {error}") from error
-    wanted = {name: value.shape for name, value in state.flat(model.trainable_parameters())}
-    if {name: value.shape for name, value in weights.items()} != wanted:
-        raise GateError(
-            f"resume = {str(adapter)!r}: holds other tensors than this recipe trains (rank, modules, layers)"
-        )
-    model.load_weights(list(weights.items()), strict=False)

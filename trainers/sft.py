@@ -78,6 +78,7 @@ def _train(recipe: Recipe, base: Path, folder: Path, data: Path, fingerprint: st
     from mlx_lm.utils import load
 
     from trainers import engine
+    from trainers.model import parameters, prepared
     from trainers.tokens import turns
 
     if mx.metal.is_available():
@@ -101,12 +102,12 @@ def _train(recipe: Recipe, base: Path, folder: Path, data: Path, fingerprint: st
         f"{len(train)} turns to train on, {counts['train']['trained']} of {counts['train']['tokens']} tokens trained; "
         f"{len(valid)} to look at; {len(manifest['dropped'])} dropped ({folder / 'data.json'})"
     )
-    engine.prepared(model, training)
+    prepared(model, training)
     config = {
         "fine_tune_type": training.type,
         "model": str(base),
         "num_layers": len(model.layers) if training.layers < 0 else training.layers,
-        "lora_parameters": engine.parameters(training) if training.type != "full" else None,
+        "lora_parameters": parameters(training) if training.type != "full" else None,
     }
     with _stoppable() as stop, _bar() as bar:
         hooks = engine.Hooks(stop=stop, tell=bar.tell, step=bar.step)
