@@ -1,4 +1,4 @@
-# make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with the suites
+# make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with suites/hermes and suites/smoke
 # make loop   set up, then train, export, grade and promote a small model by trainers/demo/recipe.toml
 # make test   set up, then run the project's tests, the real models included
 # make lint   ruff, ruff format, mypy --strict; actionlint and zizmor on the workflows
@@ -26,7 +26,7 @@ endif
 .PHONY: gate test lint loop clean
 
 gate: $(VENV)/.gate
-	@$(BIN)/pytest --model smollm2 || test $$? -eq 1
+	@$(BIN)/pytest --model smollm2 suites/hermes suites/smoke || test $$? -eq 1
 
 loop: $(VENV)/.loop
 	$(BIN)/gate train trainers/demo/recipe.toml --anyway "a demo: few rows, many steps"

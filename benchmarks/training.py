@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from tabulate import tabulate
@@ -31,13 +32,13 @@ import sys, time, types, json
 import numpy as np, mlx.core as mx
 from mlx_lm import lora
 args = dict(lora.CONFIG_DEFAULTS) | json.loads(sys.argv[1])
-times, losses = [], []
+times, losses, valid = [], [], []
 class Told:
     def on_train_loss_report(self, info): times.append(time.perf_counter()); losses.append(info["train_loss"])
-    def on_val_loss_report(self, info): pass
+    def on_val_loss_report(self, info): valid.append(info["val_loss"])
 lora.get_reporting_callbacks = lambda *a, **k: Told()
 lora.run(types.SimpleNamespace(**args))
-print("TIMES", json.dumps([times, losses]))
+print("TIMES", json.dumps([times, losses, valid]))
 """
 OURS = """
 import sys, time, json
@@ -54,12 +55,13 @@ training = Training(rank=8, scale=20.0, rate=1e-4, schedule="constant", warmup=0
 train, _ = turns(Path(told["data"]) / "train.jsonl", tokenizer, length=2048, every=True)
 prepared(model, training)
 engine.REPORT = 1
-times, losses = [], []
+times, losses, valid = [], [], []
 def tell(line):
     if "loss" in line: times.append(time.perf_counter()); losses.append(line["loss"])
+    if "valid" in line: valid.append(line["valid"])
 folder = Path(told["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
 engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(tell=tell))
-print("TIMES", json.dumps([times, losses]))
+print("TIMES", json.dumps([times, losses, valid]))
 """
 
 
@@ -76,8 +78,8 @@ def rows(folder: Path, lengths: list[int]) -> None:
         (folder / f"{name}.jsonl").write_text("".join(lines if name == "train" else lines[:4]))
 
 
-def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float]]:
-    """Seconds of each step after the warm-up, and every loss."""
+def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of each step after the warm-up, every loss, and the losses on four rows before and after."""
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(told)],
         env=machine.model_environment(offline=True),
@@ -88,8 +90,9 @@ def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float
     found = re.search(r"^TIMES (.*)$", done.stdout, re.MULTILINE)
     if found is None:
         raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-    times, losses = json.loads(found[1])
-    return [b - a for a, b in zip(times[WARM - 1 :], times[WARM:], strict=False)], losses
+    times, losses, valid = json.loads(found[1])
+    own = times[WARM - 1 : -1]  # before its last step mlx_lm looks at the validation rows
+    return [b - a for a, b in pairwise(own)], losses, valid
 
 
 def main() -> None:
@@ -105,7 +108,7 @@ def main() -> None:
     }
     table = []
     for kind, lengths in kinds.items():
-        ratios, curves = [], []
+        ratios, curves, seen = [], [], []
         for _ in range(given.rounds):
             pair = []
             for script in (THEIRS, OURS):
@@ -119,15 +122,19 @@ def main() -> None:
                         "optimizer_config": {"adamw": {"weight_decay": 0.0}}, "adapter_path": str(folder / "out"),
                     }  # fmt: skip
                     begun = time.perf_counter()
-                    steps, losses = timed(script, told)
+                    steps, losses, valid = timed(script, told)
                     pair.append(sum(steps) / len(steps))
                     curves.append(losses)
+                    seen.append(valid)
                     print(f"{kind}: {'ours' if script is OURS else 'mlx_lm'} {pair[-1]:.3f} s a step, "
                           f"{time.perf_counter() - begun:.0f} s in all", flush=True)  # fmt: skip
             ratios.append(pair[0] / pair[1])
-        last = [f"{statistics.fmean(curve[-5:]):.3f}" for curve in curves[:2]]
-        table.append([kind, f"{min(ratios):.2f} - {max(ratios):.2f}", f"{statistics.median(ratios):.2f}", *last])
-    head = ["rows", "mlx_lm / ours, range", "median", "last losses, mlx_lm", "ours"]
+        means = [" ".join(f"{statistics.fmean(curve[at : at + 5]):.2f}" for at in range(0, given.steps, 5))
+                 for curve in curves[:2]]  # fmt: skip
+        same = [f"{valid[0]:.3f} > {valid[-1]:.3f}" for valid in seen[:2]]
+        spread = f"{min(ratios):.2f} - {max(ratios):.2f}"
+        table.append([kind, spread, f"{statistics.median(ratios):.2f}", *means, *same])
+    head = ["rows", "mlx_lm / ours", "median", "losses by 5 steps, mlx_lm", "ours", "4 rows, mlx_lm", "ours"]
     print("\n" + tabulate(table, head, disable_numparse=True))
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gate import champions, compare, verify
+from gate import champions, compare, judging, new_persona, verify
 from gate.errors import GateError
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     curves.add_argument("--out", metavar="STEM", type=Path, default=Path("curves"), help="writes STEM.svg and STEM.png")
     curves.set_defaults(run=_curves)
     compare.add_parser(commands)
+    judging.add_parser(commands)
+    new_persona.add_parser(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
     return parser

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gate.matchers import Place, mismatches
+from gate.matchers import problems as matcher_problems
 from gate.types import Json
 from gate.validity import breach, found, pattern_problem, schema_errors, schema_problem, unfit
 from gate.words import folded, join, one_line, show
@@ -24,8 +26,8 @@ def reasons(answer: Json, content: Any) -> Iterator[str]:
                 yield f"answer: expected {key} {show(each)}, got {show(content, 100)}"
     if "regex" in answer and not found(answer["regex"], content, full=False):
         yield f"answer: expected a match of {show(answer['regex'])}, got {show(content, 100)}"
-    if "json_schema" in answer:
-        yield from _json_reasons(answer["json_schema"], content)
+    if "json" in answer or "json_schema" in answer:
+        yield from _json_reasons(answer, content)
 
 
 def problems(answer: Any) -> list[str]:
@@ -36,19 +38,32 @@ def problems(answer: Any) -> list[str]:
     return [one_line(f"{join('answer', key)}: {flaw}") for key, flaw in flaws.items() if flaw]
 
 
+def value(content: str) -> Any:
+    """The JSON value that an answer is, with nothing around it. Raises ValueError."""
+    try:
+        return json.loads(_spoken(content), object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def _spoken(content: str) -> str:
     """A text without the reasoning that a server has left in it: what was only thought is no answer."""
     return content.rpartition("</think>")[2].partition("<think>")[0]
 
 
-def _json_reasons(schema: Json, content: str) -> list[str]:
+def _json_reasons(answer: Json, content: str) -> Iterator[str]:
     try:
-        value = json.loads(content, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        return [f"answer: expected JSON and nothing else, got {show(content)} ({error})"]
-    if flaw := unfit(value):
-        return [f"answer: {flaw}"]
-    return [breach(error, "answer") for error in schema_errors(schema, value)]
+        given = value(content)
+    except ValueError as error:
+        yield f"answer: expected JSON and nothing else, got {show(content)} ({error})"
+        return
+    if flaw := unfit(given):
+        yield f"answer: {flaw}"
+        return
+    if "json" in answer:
+        yield from mismatches(answer["json"], given, Place("answer"))
+    if "json_schema" in answer:
+        yield from (breach(error, "answer") for error in schema_errors(answer["json_schema"], given))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Json:
@@ -63,9 +78,14 @@ def _texts_problem(texts: Any) -> str:
     return "" if good else f"expected a list of texts, or of lists of them, found {show(texts)}"
 
 
+def _json_problem(expected: Any) -> str:
+    return "; ".join(matcher_problems(expected, "json"))
+
+
 _FLAWS: dict[str, Callable[[Any], str]] = {
     "contains": _texts_problem,
     "not_contains": _texts_problem,
     "regex": pattern_problem,
+    "json": _json_problem,
     "json_schema": schema_problem,
 }

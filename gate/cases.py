@@ -27,6 +27,10 @@ class CaseFile:
     cases: tuple[Case, ...]
     digest: str
 
+    def tagged(self, tag: str) -> list[str]:
+        """The ids of the cases that bear a tag."""
+        return [case.id for case in self.cases if tag in case.tags]
+
 
 def load(name: str, fixtures: Path) -> CaseFile:
     """Read `fixtures/cases/<name>`; tools given by name come from `fixtures/tools/<tools>.json`.
@@ -75,7 +79,7 @@ def _case(row: Any, fixtures: Path, where: str) -> Case:
         raise CaseError(f"{where}: case {row['id']!r}: expect: " + "; ".join(problems))
     return Case(
         id=row["id"],
-        messages=row["messages"],
+        messages=_messages(row, fixtures, where),
         tools=offered,
         expect=row["expect"],
         split=row["split"],
@@ -85,6 +89,26 @@ def _case(row: Any, fixtures: Path, where: str) -> Case:
         calls=expect.ExpectedCalls(row["id"], row["expect"], offered),
         answer=expect.ExpectedAnswer(row["id"], row["expect"]),
     )
+
+
+def _messages(row: Json, fixtures: Path, where: str) -> list[Json]:
+    """The messages, with the system prompt that the case names in front, and its suffix behind that."""
+    messages, name, suffix = row["messages"], row.get("system"), row.get("system_suffix")
+    given = messages[0]["content"] or "" if messages[0]["role"] == "system" else None
+    if name is not None and given is not None:
+        raise CaseError(f"{where}: case {row['id']!r}: names a system prompt and has a system message: keep one")
+    system = _system(fixtures / "systems" / f"{name}.txt", where) if name is not None else given
+    texts = [text for text in (system, suffix) if text is not None]
+    rest = messages[1:] if given is not None else messages
+    return [{"role": "system", "content": "\n\n".join(texts)}, *rest] if texts else messages
+
+
+def _system(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
+        raise CaseError(f"{where}: system {path.stem!r}: {path} cannot be read (known: {known}): {error}") from error
 
 
 def _check_shape(row: Any, where: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gate import smollm2
+from gate import smollm2, tensors
 from gate.errors import CheckpointError
 from gate.hashing import sha256
 from gate.types import Checkpoint, Json, Server
@@ -104,7 +104,7 @@ def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
     A URL has no files: its digest is over what its server tells, and marked unverified.
     """
     where = checkpoint.url or str(checkpoint.path)
-    facts: Json = {"kind": checkpoint.kind, "name": checkpoint.name, "where": where}
+    facts: Json = {"kind": checkpoint.kind, "name": checkpoint.name, "where": where, "family": family(checkpoint)}
     if checkpoint.kind == "url":
         told = json.dumps([server.model, server.told], sort_keys=True).encode()
         return facts | {"digest": hashlib.sha256(told).hexdigest(), "verified": False, "bytes": None}
@@ -112,6 +112,15 @@ def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
         facts["base"] = str(checkpoint.base)
     size = sum(path.stat().st_size for path in files(checkpoint).values())
     return facts | {"digest": digest, "verified": True, "bytes": size}
+
+
+def family(checkpoint: Checkpoint) -> str:
+    """The architecture of a model, by which one knows its kin; empty where it does not tell."""
+    if checkpoint.kind == "gguf" and checkpoint.path is not None:
+        return str(tensors.gguf(checkpoint.path).metadata.get("general.architecture") or "")
+    folder = checkpoint.base or checkpoint.path
+    config = _json(folder / "config.json") if folder is not None and checkpoint.kind in ("adapter", "mlx") else None
+    return str(config.get("model_type") or "") if isinstance(config, dict) else ""
 
 
 def _url(text: str, served_name: str) -> Checkpoint:

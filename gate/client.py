@@ -6,6 +6,8 @@ import copy
 import json
 import logging
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,16 @@ from gate.words import one_line
 BODY_LIMIT = 32 * 2**20
 """Bytes of a response body; a server that sends more is broken."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """When the tokens of an answer came."""
+
+    first: float | None
+    """Seconds to the first of them; None where none came."""
+    rate: float | None
+    """Tokens a second after it; None where the server does not tell how many there were."""
 
 
 class Model:
@@ -72,15 +84,31 @@ class Client:
     def close(self) -> None:
         self._openai.close()
 
-    def chat(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Reply:
-        """One chat completion as a Reply. Raises AskError when it cannot be scored."""
-        body = self.request(messages, tools=tools, max_tokens=max_tokens)
+    def chat(self, messages: list[Json], *, tools: list[Json], max_tokens: int, form: Json | None = None) -> Reply:
+        """One chat completion as a Reply; `form` is a response_format. Raises AskError when it cannot be scored."""
+        body = self.request(messages, tools=tools, max_tokens=max_tokens) | ({"response_format": form} if form else {})
         begun = time.perf_counter()
         try:
             status, text = self._post(body)
         except openai.APIConnectionError as error:
             return self._unanswered(error, time.perf_counter() - begun)
         return replies.read(status, text, seconds=time.perf_counter() - begun, tools=tools)
+
+    def stream(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Streamed:
+        """When the tokens of one streamed answer came. Raises AskError; what was answered is not looked at."""
+        body = self.request(messages, tools=tools, max_tokens=max_tokens)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        begun = time.perf_counter()
+        try:
+            path = self._root("/v1/chat/completions")
+            with self._http.stream("POST", path, json=body, headers=self._headers()) as response:
+                if response.status_code != 200:
+                    raise AskError(f"{self.server.url}: a streamed answer: HTTP {response.status_code}")
+                return _streamed(response.iter_lines(), begun, begun + self.timeout)
+        except AskError:
+            raise
+        except Exception as error:
+            raise AskError(f"{self.server.url}: a streamed answer broke: {error}") from error
 
     def ping(self) -> tuple[int, str]:
         """Ask for one token; HTTP status and body. Raises AskError when nothing answers."""
@@ -174,6 +202,32 @@ class Client:
             return self.get_json("/health").get("status") == "ok"
         except AskError:
             return False
+
+
+def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:
+    """Read server-sent events: the first with text or a call, and the usage that the last one tells."""
+    first, last, tokens = None, begun, 0
+    for line in lines:
+        event = replies.loads(line.removeprefix("data:").strip()) if line.startswith("data:") else None
+        last = time.perf_counter()
+        if last > deadline:
+            raise AskError("a streamed answer did not end in time (--gate-timeout)")
+        if not isinstance(event, dict):
+            continue
+        usage = event.get("usage")
+        tokens = usage.get("completion_tokens", tokens) if isinstance(usage, dict) else tokens
+        if first is None and _spoken(event):
+            first = last
+    rate = (tokens - 1) / (last - first) if first is not None and tokens > 1 and last > first else None
+    return Streamed(None if first is None else first - begun, rate)
+
+
+def _spoken(event: Json) -> bool:
+    """Does an event bring text, reasoning or a part of a call?"""
+    choices = event.get("choices")
+    deltas = [each.get("delta") for each in choices if isinstance(each, dict)] if isinstance(choices, list) else []
+    keys = ("content", "reasoning", "reasoning_content", "tool_calls")
+    return any(delta.get(key) for delta in deltas if isinstance(delta, dict) for key in keys)
 
 
 def _cause(error: openai.APIConnectionError) -> str:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,7 +159,10 @@ def mlx_device(*, seconds: float = 120) -> str:
 
 
 def hardware() -> Json:
-    """What a run was made on, for reports: {platform, machine, processor, cores, memory in bytes}; nothing personal."""
+    """What a run was made on, for reports: {platform, machine, processor, cores, memory in bytes, id}.
+
+    Nothing personal: `id` is a hash by which the same machine is known again.
+    """
     import psutil
 
     system = (
@@ -170,6 +174,7 @@ def hardware() -> Json:
         "processor": _processor(),
         "cores": psutil.cpu_count() or 1,
         "memory": psutil.virtual_memory().total,
+        "id": hashlib.sha256(f"{uuid.getnode()} {platform.node()}".encode()).hexdigest()[:12],
     }
 
 

@@ -18,13 +18,22 @@ def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
     The same cases by digest, asked with the same sampling parameters by the same runtime on the same class of machine.
     """
     own, other = report.made, champion.made
-    reasons = [f"{name} {_short(other.get(name))} there, {_short(own.get(name))} here"
-               for name in ("sampling", "runtime", "judge") if other.get(name) != own.get(name)]  # fmt: skip
+    told = {"sampling": (own, other), "runtime": (own, other), "pinned": (_judge(own), _judge(other))}
+    reasons = [
+        f"{'the judge' if name == 'pinned' else name} {_short(old.get(name))} there, {_short(new.get(name))} here"
+        for name, (new, old) in told.items()
+        if old.get(name) != new.get(name)
+    ]
     if machine(own) != machine(other):
         reasons.append(f"graded on {' '.join(machine(other))}, this on {' '.join(machine(own))}")
     asked = {contract.test: contract for contract in report.contracts}
     changed = [old.test for old in champion.contracts if old.test in asked and asked[old.test].digest != old.digest]
     return tuple(reasons + [f"{test} had other cases" for test in changed])
+
+
+def _judge(made: Json) -> Json:
+    judge: Json = made.get("judge") or {}
+    return judge
 
 
 def machine(made: Json) -> tuple[str, ...]:
@@ -91,12 +100,31 @@ def _lower(new: Contract, old: Contract) -> list[str]:
         faults.append(f"{old.test}: {new.allowed} regressions allowed, were {old.allowed}")
     if new.repeats < old.repeats:
         faults.append(f"{old.test}: each case is asked {new.repeats} times, was {old.repeats}")
+    faults += _lower_parts(new, old)
     if len(new.held_out) < len(old.held_out):
         faults.append(f"{old.test}: {len(new.held_out)} held-out cases, were {len(old.held_out)}")
     if old.must and not new.must:
         faults.append(f"{old.test}: no longer a must")
     if new.smoke and not old.smoke:
         faults.append(f"{old.test}: now a smoke test")
+    return faults
+
+
+def _lower_parts(new: Contract, old: Contract) -> list[str]:
+    """The demands on tags, on a judge's mean and on seconds."""
+    faults = []
+    for tag, floor in old.floors.items():
+        if new.floors.get(tag, 0) < floor:
+            faults.append(f"{old.test}: floor of {tag} {new.floors.get(tag, 0):g}, was {floor:g}")
+        if missing := set(old.tagged[tag]) - set(new.tagged.get(tag) or old.tagged[tag]):
+            faults.append(f"{old.test}: {len(missing)} cases no longer bear {tag}, the first {min(missing)}")
+    if old.rubric and (new.rubric, new.rubric_digest) != (old.rubric, old.rubric_digest):
+        faults.append(f"{old.test}: another rubric or other anchors than {old.rubric!r} as it was")
+    if old.mean is not None and (new.mean is None or new.mean < old.mean):
+        faults.append(f"{old.test}: mean {new.mean}, was {old.mean:g}")
+    for name, now, before in (("slower", new.slower, old.slower), ("within", new.within, old.within)):
+        if before is not None and (now is None or now > before):
+            faults.append(f"{old.test}: {name} {now}, was {before:g}")
     return faults
 
 

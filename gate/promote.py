@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gate
-from gate import attempts, cases, checkpoint, policy, release, report, signing, slots
+from gate import attempts, cases, checkpoint, policy, release, report, rubric, signing, slots
 from gate.errors import CaseError, GateError, ReportError
 from gate.hashing import sha256
 from gate.pairs import lowered
@@ -203,6 +203,10 @@ def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
             held = tuple(cases.marks(case)[1] for case in today_.cases if case.split == "held-out")
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
+            if any(today_.tagged(tag) != ids for tag, ids in contract.tagged.items()):
+                reasons.append(f"{contract.cases}: the tags of its cases have changed since they were asked")
+            if contract.rubric and rubric.load(contract.rubric, fixtures).digest != contract.rubric_digest:
+                reasons.append(f"the rubric {contract.rubric!r} has changed since its answers were asked")
         except CaseError as error:
             reasons.append(str(error))
     return tuple(reasons)

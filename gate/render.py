@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gate.types import Finding, Json, Outcome, Reply, Report, Result, Verdict
+from gate import judgement, matrix
+from gate.stats import quantile
+from gate.types import Finding, Json, Outcome, Part, Reply, Report, Result, Verdict
 from gate.words import wanted_call
 
 FRAGILE = 5
@@ -20,8 +22,9 @@ MISSES = 40
 
 def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
-    parts = [_served(report), _table(report, verdict), _misses(report), _constrained(report)]
-    parts += [_fragile(report), _blamed(report), _determinism(report.made.get("canary") or {})]
+    parts = [_served(report), _table(report, verdict), matrix.told(report), judgement.told(report), _misses(report)]
+    parts += [_constrained(report), _fragile(report), _blamed(report)]
+    parts += [_determinism(report.made.get("canary") or {}), _waited(report)]
     parts += [_flipped(report, verdict), _warnings(report), _forced(report), _faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
@@ -59,11 +62,12 @@ def _served(report: Report) -> str:
 
 def _table(report: Report, verdict: Verdict) -> str:
     head = ["test", "hits", "rate", "at least*", "floor", "text parsed", "leaks", "median s", "p95 s", "outcome"]
-    rows = [_row(finding) for finding in verdict.findings]
+    rows = [row for finding in verdict.findings for row in (_row(finding), *map(_part, finding.parts))]
     if report.made.get("blame", {}).get("asked") == "all":
         head.insert(3, "raw")
-        for row, finding in zip(rows, verdict.findings, strict=True):
-            row.insert(3, _raw(finding.test, report))
+        raw = [text for each in verdict.findings for text in (_raw(each.test, report), *[""] * len(each.parts))]
+        for row, text in zip(rows, raw, strict=True):
+            row.insert(3, text)
     note = "* one-sided 95 % Clopper-Pearson lower bound of the rate"
     tries = {contract.cases: contract.attempt for contract in report.contracts if contract.held_out}
     if tries:
@@ -93,6 +97,13 @@ def _row(finding: Finding) -> list[str]:
         f"{finding.p95:.2f}",
         str(finding.outcome),
     ]
+
+
+def _part(part: Part) -> list[str]:
+    """The row of a tag with a floor of its own."""
+    rates = [f"{100 * rate:.1f} %" for rate in (part.hits / (part.total or 1), part.lower, part.floor)]
+    outcome = "PASS" if part.hits >= part.floor * part.total else "BELOW_FLOOR"
+    return [clean(f"  {part.tag}"), f"{part.hits}/{part.total}", *rates, "", "", "", "", outcome]
 
 
 def _misses(report: Report) -> str:
@@ -160,6 +171,22 @@ def _determinism(canary: Json) -> str:
     told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
     lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]
     return "\n".join(clean(line) for line in lines)
+
+
+def _waited(report: Report) -> str:
+    """The cold start apart from the warm requests, and what one sees who waits alone."""
+    cold = [result.seconds for result in report.results if result.cold]
+    warm = [result.seconds for result in report.results if not result.cold]
+    lines = []
+    if cold and warm:
+        told = f"the first {len(cold)} requests {quantile(cold, 0.5):.2f} s (most {max(cold):.2f} s)"
+        lines.append(f"seconds of a case, median: {told}, then {quantile(warm, 0.5):.2f} s")
+    streamed = report.made.get("latency") or {}
+    if "first_token" in streamed:
+        rate = streamed["tokens_per_second"]
+        speed = f", then {rate:.1f} tokens a second" if rate else ""
+        lines.append(f"streamed alone: first token after {streamed['first_token']:.2f} s{speed}")
+    return "\n".join(lines)
 
 
 def _flipped(report: Report, verdict: Verdict) -> str:

@@ -146,6 +146,21 @@ class Contract:
     """Of each case, what it asks and expects; in the order of `ids`."""
     held_out: tuple[str, ...] = ()
     """Of each held-out case, what it asks: by this it is known again under another name."""
+    floors: Json = field(default_factory=dict)
+    """Lowest accepted rate of the cases that bear a tag, by tag."""
+    tagged: Json = field(default_factory=dict)
+    """The ids of the cases that bear each of these tags."""
+    positive: str = ""
+    """Of two labels the one that counts as positive, for rates of false positives and negatives."""
+    rubric: str = ""
+    """The rubric by which a judge scores the answers; empty where none does."""
+    rubric_digest: str = ""
+    mean: float | None = None
+    """Lowest accepted mean of the judge's scores."""
+    slower: float | None = None
+    """How many times the champion's median seconds, on the same machine, are accepted."""
+    within: float | None = None
+    """Highest accepted median of the seconds of a case."""
     attempt: int = 0
     """The number of this checkpoint among all that were asked the held-out cases, from 1; 0 while it is not known."""
 
@@ -182,6 +197,10 @@ class Result:
     """Where the fault of a miss lies (gate.blame); empty until blame has looked."""
     raw: bool | None = None
     """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
+    cold: bool = False
+    """Was it among the first that were asked of a server just started?"""
+    judged: Json = field(default_factory=dict)
+    """The judge's score, votes and reason (gate.judge.Judged); empty until a judge has looked."""
 
     @property
     def leaked(self) -> bool:
@@ -190,6 +209,12 @@ class Result:
     @property
     def seconds(self) -> float:
         return sum(reply.seconds for reply in self.replies)
+
+    @property
+    def score(self) -> int | None:
+        """The judge's score; None where there is none."""
+        score: int | None = self.judged.get("score")
+        return score
 
     @property
     def margin(self) -> float | None:
@@ -250,6 +275,18 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What the results of the cases with one tag say."""
+
+    tag: str
+    hits: int
+    total: int
+    lower: float
+    """As a Finding's."""
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What the results of one test say."""
 
@@ -265,7 +302,7 @@ class Finding:
     floor: float
     median: float
     p95: float
-    """Seconds of a case, median and 95th percentile."""
+    """Seconds of a case, median and 95th percentile; of the warm ones where there are any."""
     outcome: Outcome
     why: str
     regressions: tuple[str, ...] = ()
@@ -273,7 +310,14 @@ class Finding:
     fixes: tuple[str, ...] = ()
     """The other way round."""
     p: float | None = None
-    """Exact one-sided McNemar p of the regressions, after Holm over all tests; None without a champion."""
+    """Exact one-sided McNemar p of the regressions, after Holm over all tests; None without a champion.
+
+    Where a judge scores, the p of a lower mean by flipping signs (gate.stats.sign_flip).
+    """
+    parts: tuple[Part, ...] = ()
+    """The tags that have a floor of their own."""
+    mean: float | None = None
+    """Mean of the judge's scores; None without a judge."""
 
 
 @dataclass(frozen=True, slots=True)

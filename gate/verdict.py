@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
+from gate import scores, speed
 from gate.pairs import by_test, flips, incomparable, rights
 from gate.stats import holm, lower_bound, mcnemar, quantile
-from gate.types import Contract, Finding, Outcome, Report, Result, Verdict
+from gate.types import Contract, Finding, Outcome, Part, Report, Result, Verdict
 
 ALPHA = 0.05
 ORDER = (Outcome.INCOMPLETE, Outcome.FAULTY, Outcome.BELOW_FLOOR, Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.PASS)
@@ -20,12 +21,13 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
 
     INCOMPLETE: the run asked too little, or less than `champion`, the report of the model to beat, was asked, or cannot
     be compared with it. FAULTY: preflight has found a fault in the files. BELOW_FLOOR: a rate is below its floor, its
-    lower bound below its bound, or a must was missed. REGRESSED: more cases were lost against the champion than a
-    contract allows, or so many that it is no accident (exact McNemar, Holm over the tests, p < 0.05); that test only
-    ever blocks. INCONCLUSIVE: smoke tests alone were asked.
+    lower bound below its bound, a must was missed, the judge's mean or the seconds are not as demanded. REGRESSED: more
+    cases were lost against the champion than a contract allows, or so many that it is no accident (exact McNemar, Holm
+    over the tests, p < 0.05; flipped signs where a judge scores); that test only ever blocks; or answers came slower
+    than accepted. INCONCLUSIVE: smoke tests alone were asked, or the judge has failed its own check-up.
     """
     results = by_test(report)
-    plain = tuple(_finding(contract, results.get(contract.test, [])) for contract in report.contracts)
+    plain = tuple(_finding(contract, results.get(contract.test, []), report) for contract in report.contracts)
     findings = _compared(plain, report, champion)
     gaps, faults = (*_gaps(report), *_lost(report, champion)), _faults(report)
     reached = {finding.outcome for finding in findings} | {Outcome.PASS}
@@ -35,11 +37,18 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
     return Verdict(next(outcome for outcome in ORDER if outcome in reached), findings, gaps, faults)
 
 
-def _finding(contract: Contract, own: list[Result]) -> Finding:
+def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
     right = rights(own, contract.repeats)
     hits, total = sum(right.values()), len(right)
-    seconds = [result.seconds for result in own]
-    outcome, why = _outcome(hits, total, contract)
+    seconds = speed.warm(own)
+    parts = _parts(contract, right)
+    demands = (
+        _outcome(hits, total, contract),
+        _below(parts),
+        scores.demanded(contract, own, report.made),
+        speed.demanded(contract, seconds),
+    )
+    outcome, why = next((each for each in demands if each[0] is not Outcome.PASS), (Outcome.PASS, ""))
     return Finding(
         test=contract.test,
         hits=hits,
@@ -52,7 +61,25 @@ def _finding(contract: Contract, own: list[Result]) -> Finding:
         p95=quantile(seconds, 0.95),
         outcome=outcome,
         why=why,
+        parts=parts,
+        mean=scores.mean(own) if contract.rubric else None,
     )
+
+
+def _parts(contract: Contract, right: dict[str, bool]) -> tuple[Part, ...]:
+    """The cases of each tag with a floor of its own."""
+    found = []
+    for tag, floor in contract.floors.items():
+        own = [right[case] for case in contract.tagged[tag] if case in right]
+        lower = lower_bound(sum(own), len(own), alpha=contract.alpha)
+        found.append(Part(tag, sum(own), len(own), lower, floor))
+    return tuple(found)
+
+
+def _below(parts: tuple[Part, ...]) -> tuple[Outcome, str]:
+    below = [part for part in parts if part.hits < Fraction(str(part.floor)) * part.total]
+    told = ", ".join(f"{part.tag} {part.hits}/{part.total} is below its floor {part.floor:g}" for part in below)
+    return (Outcome.BELOW_FLOOR if below else Outcome.PASS), told
 
 
 def _outcome(hits: int, total: int, contract: Contract) -> tuple[Outcome, str]:
@@ -75,9 +102,18 @@ def _compared(findings: tuple[Finding, ...], report: Report, champion: Report | 
         return findings
     own, other = by_test(report), by_test(champion)
     pairs = [flips(contract, own.get(contract.test, []), other.get(contract.test, [])) for contract in report.contracts]
-    adjusted = holm([mcnemar(len(lost), len(won)) for lost, won in pairs])
-    both = zip(findings, report.contracts, pairs, adjusted, strict=True)
-    return tuple(_regressed(finding, contract, *pair, p) for finding, contract, pair, p in both)
+    worse = [scores.worse(each, own.get(each.test, []), other.get(each.test, [])) for each in report.contracts]
+    chances = [mcnemar(len(lost), len(won)) if p is None else p for (lost, won), p in zip(pairs, worse, strict=True)]
+    both = zip(findings, report.contracts, pairs, holm(chances), strict=True)
+    found = [_regressed(finding, contract, *pair, p) for finding, contract, pair, p in both]
+    times = [speed.against(each, own.get(each.test, []), other.get(each.test, [])) for each in report.contracts]
+    return tuple(_slowed(finding, *time) for finding, time in zip(found, times, strict=True))
+
+
+def _slowed(finding: Finding, outcome: Outcome, why: str) -> Finding:
+    if finding.outcome is not Outcome.PASS or outcome is Outcome.PASS:
+        return finding
+    return replace(finding, outcome=outcome, why=why)
 
 
 def _regressed(finding: Finding, contract: Contract, lost: tuple[str, ...], won: tuple[str, ...], p: float) -> Finding:
@@ -88,7 +124,9 @@ def _regressed(finding: Finding, contract: Contract, lost: tuple[str, ...], won:
         why = f"{len(lost)} cases were right with the champion and are not now; {contract.allowed} allowed"
         return replace(finding, outcome=Outcome.REGRESSED, why=why)
     if p < ALPHA:
-        why = f"{len(lost)} lost and {len(won)} won against the champion is no accident (p = {p:.3f})"
+        told = f"{len(lost)} lost and {len(won)} won against the champion"
+        told = "a lower mean of the judge's scores than the champion's" if contract.rubric else told
+        why = f"{told} is no accident (p = {p:.3f})"
         return replace(finding, outcome=Outcome.REGRESSED, why=why)
     return finding
 
@@ -109,6 +147,7 @@ def _gaps(report: Report) -> tuple[str, ...]:
             gaps.append(f"no case: {contract.test} asks nothing")
         if contract.held_out and not contract.attempt:
             gaps.append(f"not counted: {contract.test}: which attempt this is at its held-out cases is not known")
+        gaps += scores.gaps(contract, by_test(report).get(contract.test, []), report.made)
     times = {contract.test: contract.repeats for contract in report.contracts}
     gaps += [
         f"asked {n} times, not {times.get(test, 1)}: {test}: {case}"
@@ -123,9 +162,8 @@ def _lost(report: Report, champion: Report | None) -> tuple[str, ...]:
     """Why the champion's report cannot be set against this one: other conditions, or cases that were not asked."""
     if champion is None:
         return ()
-    apart = tuple(
-        f"not compared with the champion: {reason}: grade it again here" for reason in incomparable(report, champion)
-    )
+    reasons = (*incomparable(report, champion), *speed.incomparable(report, champion))
+    apart = tuple(f"not compared with the champion: {reason}: grade it again here" for reason in reasons)
     asked = {(result.test, result.case) for result in report.results}
     had = [(result.test, result.case) for result in champion.results]
     return apart + tuple(f"the champion was asked {test}: {case}" for test, case in had if (test, case) not in asked)

@@ -133,3 +133,34 @@ def test_writing_whole_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeyp
         jsonl.write_whole(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_named_system_prompt_stands_in_front_and_its_suffix_behind(fixtures: Path) -> None:
+    (fixtures / "systems").mkdir()
+    (fixtures / "systems/router.txt").write_text("Answer in JSON.\n", encoding="utf-8")
+    row = a_case("pwd") | {"system": "router", "system_suffix": "Mood: calm."}
+    case = load(fixtures, row).cases[0]
+    assert case.messages[0] == {"role": "system", "content": "Answer in JSON.\n\nMood: calm."}
+    assert case.messages[1:] == a_case("pwd")["messages"]
+    before = load(fixtures, row).digest
+    (fixtures / "systems/router.txt").write_text("Answer in XML.\n", encoding="utf-8")
+    assert load(fixtures, row).digest != before
+
+
+def test_a_suffix_follows_the_systems_own_message_or_stands_alone(fixtures: Path) -> None:
+    own = [{"role": "system", "content": "Be brief."}, *a_case("pwd")["messages"]]
+    case = load(fixtures, a_case("pwd") | {"messages": own, "system_suffix": "Mood: calm."}).cases[0]
+    assert case.messages[0]["content"] == "Be brief.\n\nMood: calm."
+    assert len(case.messages) == len(own)
+    alone = load(fixtures, a_case("pwd") | {"system_suffix": "Mood: calm."}).cases[0]
+    assert alone.messages[0] == {"role": "system", "content": "Mood: calm."}
+
+
+def test_two_system_prompts_or_one_that_is_not_there_are_refused(fixtures: Path) -> None:
+    own = [{"role": "system", "content": "Be brief."}, *a_case("pwd")["messages"]]
+    with pytest.raises(CaseError, match=r"system 'none': .*cannot be read"):
+        load(fixtures, a_case("pwd") | {"system": "none"})
+    (fixtures / "systems").mkdir()
+    (fixtures / "systems/router.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(CaseError, match="keep one"):
+        load(fixtures, a_case("pwd") | {"messages": own, "system": "router"})

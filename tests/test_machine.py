@@ -239,7 +239,7 @@ class TestMlxDevice:
 class TestHardware:
     def test_is_what_a_report_needs(self):
         found = machine.hardware()
-        assert set(found) == {"platform", "machine", "processor", "cores", "memory"}
+        assert set(found) == {"platform", "machine", "processor", "cores", "memory", "id"}
         assert all(found.values())
 
     def test_names_neither_host_nor_user(self):

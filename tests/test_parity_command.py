@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gate.backends import alone
 from gate.errors import CheckpointError, ServeError
 from gate.parity import ask, command
 from gate.parity.answer import Answer
@@ -84,7 +85,7 @@ def test_a_hop_that_cannot_be_served_is_named(script: Path) -> None:
 
 def test_ctrl_c_stops_the_server(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = []
-    served = ask._serve
+    served = alone._serve
 
     def watched(*given: object) -> object:
         serving = served(*given)  # type: ignore[arg-type]
@@ -94,12 +95,12 @@ def test_ctrl_c_stops_the_server(script: Path, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tempfile, "tempdir", str(script.parent))
-    monkeypatch.setattr(ask, "_serve", watched)
+    monkeypatch.setattr(alone, "_serve", watched)
     monkeypatch.setattr(ask, "_answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         parity(f"scripted:{script}", f"scripted:{script}")
     assert len(stopped) == 1
-    assert not list(script.parent.glob("gate-parity-*"))
+    assert not list(script.parent.glob("gate-*"))
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

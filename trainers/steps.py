@@ -116,7 +116,7 @@ def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
         yield Step(f"check {name}", out / f"checks/{name}", (*gate, "preflight", str(path), *against))
     if len(paths) > 1:
         hops = [str(path) for path in paths.values()]
-        yield Step("parity", out / "checks/parity", (*gate, "parity", *hops))
+        yield Step("parity", out / "checks/parity", (*gate, "parity", *hops, "--prompts", str(recipe.export.prompts)))
     for name, path in paths.items():
         yield grade(name, path)
     yield Step("compare", out / "compare", (*python, "-m", "trainers.steps", "compare", str(recipe.path)))

@@ -38,6 +38,8 @@ class Start:
     """Requests that come at once."""
     say: Callable[[str], None]
     """Tell the person what is going on; called again and again while waiting."""
+    key: str = "GATE_API_KEY"
+    """The environment variable with the key of a URL: a judge's is another than the candidate's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ Each line is a rule; the first that matches the last message of a request answer
                                             if absent, what the rule says, its calls in <tool_call> marks
     {"user": "hello", "prompt": "…"}        the prompt that the template renders; if absent, tools and messages as JSON
 
-A rule without "user" matches everything. Where no rule matches, the answer is "(no rule)". One-token requests are
-always answered, so that the server counts as ready, and so are the texts given with --always.
+    {"has": "logs", "content": "…"}         the first rule of this kind whose text stands in the last message
+
+A rule without "user" or "has" matches everything. Where no rule matches, the answer is "(no rule)". One-token requests
+are always answered, so that the server counts as ready, and so are the texts given with --always.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from gate.errors import CaseError
 from gate.types import Json
 
 KEYS = {"user", "content", "calls", "finish", "reasoning", "message", "status", "body", "seconds", "close", "die"}
-KEYS |= {"gap", "runtime", "raw", "prompt"}
+KEYS |= {"gap", "runtime", "raw", "prompt", "has"}
 
 
 def read_rules(path: Path) -> list[Json]:
@@ -43,8 +45,8 @@ def read_rules(path: Path) -> list[Json]:
     for number, rule in jsonl.read(path):
         if not isinstance(rule, dict) or not set(rule) <= KEYS:
             raise CaseError(f"{path}:{number}: a rule is an object with the keys {', '.join(sorted(KEYS))}")
-        if not isinstance(rule.get("user", ""), str):
-            raise CaseError(f"{path}:{number}: user must be a text: the whole last message")
+        if not isinstance(rule.get("user", ""), str) or not isinstance(rule.get("has", ""), str):
+            raise CaseError(f"{path}:{number}: user is the whole last message, has a part of it: a text")
         if not all(isinstance(call, dict) and "name" in call for call in rule.get("calls", [])):
             raise CaseError(f'{path}:{number}: calls are a list of {{"name": "…", "arguments": {{…}}}}')
         rules.append(rule)
@@ -59,6 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rules = read_rules(arguments.script)
     told = {"exact": _by_user(rules), "anything": _first_open(rules), "always": tuple(arguments.always)}
+    told["parts"] = [rule for rule in rules if "has" in rule]
     handler = type("Handler", (_Handler,), told)
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), handler) as server:
         server.serve_forever()
@@ -68,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # one packet an answer: two small ones wait 40 ms for each other (Nagle, delayed acknowledgement)
     exact: dict[str, Json] = {}  # noqa: RUF012 - set by main for the subclass it serves with
+    parts: list[Json] = []  # noqa: RUF012
     anything: Json | None = None
     always: tuple[str, ...] = ()
 
@@ -84,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, json.dumps({"prompt": prompt}))
         if self.path == "/v1/completions":
             return self._answer(_raw(self._rule_of_prompt(request["prompt"])), _text_completion)
-        return self._answer(self._rule(_asked(request)), _completion)
+        return self._answer(self._rule(_asked(request)), _streamed if request.get("stream") else _completion)
 
     def _answer(self, rule: Json, complete: Callable[[Json], str]) -> None:
         time.sleep(rule.get("seconds", 0))
@@ -97,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _rule(self, asked: str) -> Json:
         open_rule = {"content": "one two three"} if asked in self.always else self.anything
-        return self.exact.get(asked) or open_rule or {"content": "(no rule)"}
+        part = next((rule for rule in self.parts if rule["has"] in asked), None)
+        return self.exact.get(asked) or part or open_rule or {"content": "(no rule)"}
 
     def _rule_of_prompt(self, prompt: str) -> Json:
         given = (rule for rule in self.exact.values() if rule.get("prompt") == prompt)
@@ -120,7 +125,7 @@ def _by_user(rules: list[Json]) -> dict[str, Json]:
 
 
 def _first_open(rules: list[Json]) -> Json | None:
-    return next((rule for rule in rules if "user" not in rule and set(rule) != {"runtime"}), None)
+    return next((rule for rule in rules if not {"user", "has"} & set(rule) and set(rule) != {"runtime"}), None)
 
 
 def _completion(rule: Json) -> str:
@@ -132,6 +137,15 @@ def _completion(rule: Json) -> str:
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     body = {"id": "scripted", "object": "chat.completion", "model": "scripted", "choices": [choice], "usage": usage}
     return json.dumps(body)
+
+
+def _streamed(rule: Json) -> str:
+    """The same answer as server-sent events."""
+    whole = json.loads(_completion(rule))
+    choice = whole["choices"][0]
+    part = {"choices": [{"index": 0, "delta": choice["message"], "finish_reason": choice["finish_reason"]}]}
+    events = [json.dumps(part), json.dumps({"choices": [], "usage": whole["usage"]}), "[DONE]"]
+    return "".join(f"data: {event}\n\n" for event in events)
 
 
 def _asked(request: Json) -> str:

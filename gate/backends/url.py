@@ -29,10 +29,10 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
         runtime="unknown",
         sampling={},
         told={},
-        key=os.environ.get("GATE_API_KEY", ""),
+        key=os.environ.get(start.key, ""),
     )
     try:
-        server = _answering(_introduced(server, start.timeout), start.timeout)
+        server = _answering(_introduced(server, start.timeout), start)
     except AskError as error:
         raise ServeError(f"{checkpoint.url} cannot be reached: {error}: is the server running there?") from error
     return Serving(server, stop=lambda: None, alive=lambda: True)
@@ -60,19 +60,19 @@ def _only(names: list[str], server: Server) -> str:
     raise ServeError(f"{server.url} serves {', '.join(names) or 'no named model'}: say which with --served-name NAME")
 
 
-def _answering(server: Server, timeout: float) -> Server:
+def _answering(server: Server, start: Start) -> Server:
     """The server with the richest sampling parameters that it takes, after a real one-token answer."""
     refusal = ""
     for sampling in ATTEMPTS:
         candidate = replace(server, sampling=sampling)
-        with Client(candidate, timeout=timeout) as client:
+        with Client(candidate, timeout=start.timeout) as client:
             status, text = client.ping()
         if status == 200:
             return replace(candidate, told=server.told | _fingerprint(text))
         refusal = refusal or f"HTTP {status}: {text[:500]}"
         if status not in (400, 422):
             break
-    remedy = " (set GATE_API_KEY)" if "HTTP 401" in refusal or "HTTP 403" in refusal else ""
+    remedy = f" (set {start.key})" if "HTTP 401" in refusal or "HTTP 403" in refusal else ""
     raise ServeError(f"{server.url} does not answer a one-token request as {server.model!r}: {refusal}{remedy}")
 
 

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
 
 from gate import checkpoint as checkpoints
-from gate.backends import llama, mlx, scripted, url
-from gate.backends.process import Serving, Start
+from gate.backends.alone import Say, served
 from gate.client import Client
 from gate.errors import AskError, ServeError
 from gate.parity.answer import Answer, Hop, steps
 from gate.types import Checkpoint, Json, Reply, Server
 
-BACKENDS: tuple[Callable[[Checkpoint, Start], Serving | None], ...] = (
-    mlx.pytest_gate_serve,
-    llama.pytest_gate_serve,
-    url.pytest_gate_serve,
-    scripted.pytest_gate_serve,
-)
 TOP = 11
 """Log-probabilities wanted at each token: the most that mlx_lm.server gives (its `_validate("top_logprobs", …)`)."""
 CONTEXT = 4096
-START_SECONDS = 600.0
 ANSWER_SECONDS = 600.0
-
-Say = Callable[[str], None]
-"""Tells a person what is going on; called again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +49,10 @@ def ask(checkpoint: Checkpoint, asked: Sequence[Prompt], *, name: str, say: Say)
     """Serve a checkpoint, ask every prompt in turn, and stop it whatever happens. Raises ServeError and AskError."""
     begun = time.monotonic()
     try:
-        with _served(checkpoint, say) as server, closing(_Listener(server, timeout=ANSWER_SECONDS)) as client:
+        with (
+            served(checkpoint, say, context=CONTEXT) as server,
+            closing(_Listener(_widened(server), timeout=ANSWER_SECONDS)) as client,
+        ):
             answers = []
             for number, prompt in enumerate(asked, start=1):
                 say(f"asking {name} {number}/{len(asked)}")
@@ -104,25 +94,6 @@ def _text(reply: Reply) -> str:
     calls = [json.dumps(call, ensure_ascii=False, sort_keys=True) for call in reply.calls]
     said = [part for part in (reply.reasoning, reply.content, *calls) if part]
     return "\n".join(said) or reply.fault
-
-
-@contextmanager
-def _served(checkpoint: Checkpoint, say: Say) -> Iterator[Server]:
-    """A server that answers, with as many log-probabilities as it gives; it is stopped on the way out."""
-    with tempfile.TemporaryDirectory(prefix="gate-parity-") as folder:
-        start = Start(Path(folder), timeout=START_SECONDS, context=CONTEXT, parallel=1, say=say)
-        serving = _serve(checkpoint, start)
-        try:
-            yield _widened(serving.server)
-        finally:
-            serving.stop()
-
-
-def _serve(checkpoint: Checkpoint, start: Start) -> Serving:
-    for serve in BACKENDS:
-        if serving := serve(checkpoint, start):
-            return serving
-    raise ServeError(f"nothing here serves the kind {checkpoint.kind}")
 
 
 def _widened(server: Server) -> Server:

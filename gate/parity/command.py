@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,9 +59,10 @@ def run(given: argparse.Namespace) -> int:
     from gate.parity import table
     from gate.parity.ask import ask, prompts
     from gate.parity.verdict import legs
+    from gate.telling import Progress
 
     checkpoints, asked = _identified(given), prompts(given.prompts)
-    with _Progress() as progress:
+    with Progress() as progress:
         hops = [ask(c, asked, name=name, say=progress) for name, c in checkpoints.items()]
     compared = legs(hops, bound=given.bound)
     if given.json:
@@ -70,29 +70,6 @@ def run(given: argparse.Namespace) -> int:
     else:
         print(table.text(hops, compared, bound=given.bound))
     return 1 if any(leg.fell for leg in compared) else 0
-
-
-class _Progress:
-    """What is going on, on one line of standard error; a line each where that is no terminal."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._last = ""
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._terminal:
-            print(end="\r\033[K", file=sys.stderr, flush=True)
-
-    def __call__(self, what: str) -> None:
-        kind = what.partition("…")[0]  # "starting … 3 s" comes again with every second
-        if self._terminal:
-            print(f"\r\033[K{what[:110]}", end="", file=sys.stderr, flush=True)
-        elif kind != self._last:
-            print(what, file=sys.stderr, flush=True)
-        self._last = kind
 
 
 def _identified(given: argparse.Namespace) -> dict[str, Checkpoint]:

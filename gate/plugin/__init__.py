@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 
 WEEK = 7 * 24 * 3600.0
-PATHS = ("--model", "--base", "--against", "--train", "--gate-runs", "--gate-registry")
+PATHS = ("--model", "--base", "--against", "--train", "--judge", "--gate-runs", "--gate-registry")
 """Options whose value can be a path."""
 MARKER = (
-    "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False, repeats=1): ask every case of "
+    "gate(cases, *, floor=1.0, bound=None, drop=None, must=False, smoke=False, repeats=1, floors={}, positive='', "
+    "rubric='', mean=None, slower=None, within=None): ask every case of "
     "fixtures/cases/<cases> and demand a rate of hits of at least `floor`, and a one-sided 95 % lower bound of at "
     "least `bound`; `must`: any miss blocks; `drop`: regressions accepted against the champion; `smoke`: too small to "
-    "prove anything."
+    "prove anything; `floors`: floors by tag; `positive`: the label of false positives; `rubric`, `mean`: a judge "
+    "scores by fixtures/rubrics/<rubric>.toml, on average at least so much; `slower`: times the champion's median "
+    "seconds that are accepted; `within`: seconds that are accepted."
 )
 
 
@@ -65,6 +68,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gate-raw", action="store_true", help="ask every case raw, too, without parser and grammar: a second rate"
     )
+    group.addoption(
+        "--judge",
+        metavar="PATH",
+        dest="gate_judge",
+        help="score the answers of suites with a rubric by this model or URL, once the candidate has answered and is "
+        "gone (later: gate judge REPORT); a URL's key stands in GATE_JUDGE_API_KEY",
+    )
+    group.addoption("--judge-name", metavar="NAME", dest="gate_judge_name", default="", help="a judge URL's model name")
     parser.addini("gate_suites", "folder that --model collects when no path is given", default="suites")
     parser.addini("gate_fixtures", "folder with cases/ and tools/", default="fixtures")
 

@@ -136,7 +136,7 @@ class Ask:
         if name not in self._files:
             self._files[name] = cases.load(name, self._fixtures)
         file = self._files[name]
-        contract = demand.contract(metafunc.definition.nodeid, name, file, markers[0].kwargs)
+        contract = demand.contract(metafunc.definition.nodeid, name, file, markers[0].kwargs, self._fixtures)
         return contract, file.cases
 
     def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -40,14 +40,22 @@ def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> 
 
 
 def told(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
-    """The results that a report may hold: held-out ones without text, and only where all were asked and counted."""
+    """The results of which sums may be told: held-out ones only where all were asked and counted."""
     asked = Counter((result.test, result.case) for result in results)
     whole = {
         each.test
         for each in contracts
         if each.attempt and all(asked[each.test, id_] >= each.repeats for id_ in each.ids)
     }
-    return tuple(_sealed(result) for result in results if result.split != HELD or result.test in whole)
+    return tuple(result for result in results if result.split != HELD or result.test in whole)
+
+
+def sealed(result: Result) -> Result:
+    """A result as a report may hold it: of a held-out one no text."""
+    if result.split != HELD:
+        return result
+    replies = tuple(_silent(reply) for reply in result.replies)
+    return replace(result, why=(), asked="", expect={}, replies=replies, stage="", raw=None)
 
 
 def hide(report: pytest.TestReport) -> str:
@@ -62,13 +70,6 @@ def hide(report: pytest.TestReport) -> str:
         return ""
     report.outcome, report.longrepr = "passed", None
     return f"a held-out case broke in its {report.when} phase; which and how is not shown"
-
-
-def _sealed(result: Result) -> Result:
-    if result.split != HELD:
-        return result
-    replies = tuple(_silent(reply) for reply in result.replies)
-    return replace(result, why=(), asked="", expect={}, replies=replies, stage="", raw=None)
 
 
 def _silent(reply: Reply) -> Reply:

@@ -8,7 +8,7 @@ import platform
 import re
 import time
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import gate
-from gate import canary, machine, policy, render, slots
+from gate import canary, cases, judging, labels, latency, machine, policy, render, slots, speed
 from gate import checkpoint as checkpoints
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
@@ -27,7 +27,7 @@ from gate.plugin.blaming import Blaming
 from gate.plugin.inspected import Preflight
 from gate.plugin.narrowing import narrowed
 from gate.plugin.progress import progress
-from gate.types import Break, Contract, Json, Outcome, Report, Result, Verdict
+from gate.types import Break, Case, Contract, Json, Outcome, Report, Result, Verdict
 from gate.verdict import decide
 
 
@@ -48,6 +48,7 @@ class Run:
         self._skips: list[Break] = []
         self._blaming = Blaming(config)
         self._canary = canary.NOT_MADE
+        self._latency: Json = {"why": "not made: the run ended before", "seconds": 0.0}
         self._bad_input = False
         self._report: Report | None = None
         self._verdict: Verdict | None = None
@@ -57,6 +58,7 @@ class Run:
         self._suites = _suites(config)
         self._preflight = Preflight(config)
         self._checkpoint = self._preflight.artifact.checkpoint
+        self._judge = _judge(config)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
         here, runs = config.invocation_params.dir, Path(config.getoption("gate_runs"))
         self.folder = here / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
@@ -98,6 +100,7 @@ class Run:
             finished = yield
             if self._serving is not None and self._lives(self._serving):
                 self._canary = canary.probe(self._serving.server, timeout=option.gate_timeout)
+                self._latency = latency.probe(self._serving.server, self._streamed(), timeout=option.gate_timeout)
                 self._blaming.look(self._results, self._serving.server, self._checkpoint)
             return finished
         except BaseException as error:
@@ -123,7 +126,8 @@ class Run:
             self._breaks.append(Break(*json.loads(broke)))
         if payload := report.__dict__.pop("gate", None):
             self._blaming.hear(report, len(self._results))
-            self._results.append(reports.result(json.loads(payload)))
+            cold = len(self._results) < speed.COLD
+            self._results.append(replace(reports.result(json.loads(payload)), cold=cold))
             self._remember(report)
         elif hasattr(report, "wasxfail"):
             self._skips.append(Break(report.nodeid, "expected to fail: an xfail cannot be graded"))
@@ -203,9 +207,14 @@ class Run:
             folder=self.folder,
             timeout=option("gate_start_timeout"),
             context=option("gate_context"),
-            parallel=max(1, len(option("tx", None) or [])),
+            parallel=self._parallel,
             say=progress(self._config),
         )
+
+    @property
+    def _parallel(self) -> int:
+        """Requests that come at once."""
+        return max(1, len(self._config.getoption("tx", None) or []))
 
     def _make_folder(self) -> None:
         """A folder of its own, also for two runs that begin in the same second."""
@@ -229,7 +238,7 @@ class Run:
         if self._serving is None or self._bad_input:
             return
         try:
-            self._report = self._reported()
+            self._report = self._judged(self._reported())
             self._verdict = decide(self._report)
             reports.write(self.folder / "report.json", self._report)
         except ReportError as error:
@@ -249,10 +258,24 @@ class Run:
             checkpoint=self._described,
             made=self._made(self._serving),
             contracts=tuple(self._contracts.values()),
-            results=heldout.told(tuple(self._contracts.values()), self._results),
+            results=tuple(heldout.sealed(result) for result in self._told()),
             breaks=tuple(self._breaks),
             skips=tuple(self._skips),
         )
+
+    def _judged(self, report: Report) -> Report:
+        """The report with a judge's scores, where one was named: one model in memory, so the candidate goes first."""
+        if self._judge is None or not any(contract.rubric for contract in report.contracts):
+            return report
+        self._stop()
+        fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
+        try:
+            return judging.scored(report, self._judge, fixtures, say=progress(self._config))
+        except (GateError, OSError) as error:
+            return replace(report, breaks=(*report.breaks, Break("judge", str(error))))
+
+    def _told(self) -> tuple[Result, ...]:
+        return heldout.told(tuple(self._contracts.values()), self._results)
 
     def _lives(self, serving: Serving) -> bool:
         """A look before blame: by then all is answered, and what blame does to a server changes no verdict."""
@@ -260,6 +283,15 @@ class Run:
         if not alive:
             self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
         return alive
+
+    def _streamed(self) -> list[Case]:
+        """A few cases of the first test that has them, none of them held out."""
+        fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
+        for contract in sorted(self._contracts.values(), key=lambda each: each.smoke):
+            own = [case for case in cases.load(contract.cases, fixtures).cases if case.split != heldout.HELD]
+            if len(own) > latency.CASES:
+                return own[: latency.CASES + 1]
+        return []
 
     def _check_unchanged(self) -> None:
         try:
@@ -287,6 +319,9 @@ class Run:
             "preflight": [asdict(check) for check in self._preflight.checks],
             "blame": self._blaming.made(),
             "canary": self._canary,
+            "latency": self._latency,
+            "parallel": self._parallel,
+            "confusion": labels.confusion(self._told()),
             "forced": self._forced,
         }
 
@@ -297,6 +332,17 @@ class Run:
         good = self._verdict.outcome is Outcome.PASS
         line = render.verdict_line(self._verdict, self.folder / "report.json")
         terminal.write_line(line, bold=True, green=good, red=not good)
+
+
+def _judge(config: pytest.Config) -> judging.Judge | None:
+    """Who judges, found before anything is asked."""
+    named = config.getoption("gate_judge")
+    if named is None:
+        return None
+    try:
+        return judging.Judge.named(named, config.getoption("gate_judge_name"))
+    except GateError as error:
+        raise pytest.UsageError(f"--judge: {error}") from error
 
 
 def _suites(config: pytest.Config) -> dict[str, str]:

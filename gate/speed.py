@@ -1,0 +1,50 @@
+"""How long answers take: warm requests apart from the first after a start, and as a ratio to the champion's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gate.stats import quantile
+from gate.types import Contract, Json, Outcome, Report, Result
+
+COLD = 5
+"""Requests after a server's start that count as its cold start (mission M3)."""
+
+
+def warm(results: Sequence[Result]) -> list[float]:
+    """Seconds of the warm requests; of all where none is warm."""
+    return [each.seconds for each in results if not each.cold] or [each.seconds for each in results]
+
+
+def demanded(contract: Contract, seconds: Sequence[float]) -> tuple[Outcome, str]:
+    """BELOW_FLOOR where a case takes longer than an absolute time that was asked for."""
+    median = quantile(seconds, 0.5)
+    if contract.within is None or median <= contract.within:
+        return Outcome.PASS, ""
+    return Outcome.BELOW_FLOOR, f"the median case takes {median:.2f} s, and {contract.within:g} s are accepted"
+
+
+def against(contract: Contract, own: Sequence[Result], champion: Sequence[Result]) -> tuple[Outcome, str]:
+    """REGRESSED where the median takes more times the champion's than accepted, over the cases that both answered."""
+    if contract.slower is None:
+        return Outcome.PASS, ""
+    both = {each.case for each in own} & {each.case for each in champion}
+    new, old = (quantile(warm([r for r in each if r.case in both]), 0.5) for each in (own, champion))
+    if new <= contract.slower * old:
+        return Outcome.PASS, ""
+    ratio = f"{new / old:.2f} times" if old else "longer than"
+    return Outcome.REGRESSED, f"the median case takes {ratio} the champion's {old:.2f} s; {contract.slower:g} accepted"
+
+
+def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
+    """Why seconds cannot be set against the champion's, where a contract asks for it."""
+    if not any(each.slower is not None for each in report.contracts):
+        return ()
+    new, old = _conditions(report.made), _conditions(champion.made)
+    if new["machine"] and new == old:
+        return ()
+    return ("its seconds were measured on another machine, or with another number of requests at once",)
+
+
+def _conditions(made: Json) -> Json:
+    return {"machine": (made.get("hardware") or {}).get("id"), "parallel": made.get("parallel")}

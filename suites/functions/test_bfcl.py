@@ -1,0 +1,8 @@
+"""Functions never seen before are called as the Berkeley Function Calling Leaderboard wants them, or not at all."""
+
+import pytest
+
+
+@pytest.mark.gate("functions/bfcl.jsonl", floor=0.5)
+def test_calls_unseen_functions(model, case):
+    assert model.ask(case).calls == case.calls

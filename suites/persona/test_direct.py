@@ -1,0 +1,19 @@
+"""The direct voice: an order or a decision that moves the matter on, casual, without filler."""
+
+from pathlib import Path
+
+import pytest
+
+from gate.voice import faults, load
+
+VOICE = load("direct", Path(__file__).parents[2] / "fixtures")
+
+
+@pytest.mark.gate("persona/direct.jsonl", floor=1.0, rubric="direct", mean=2.0)
+def test_sounds_like_the_person(model, case):
+    assert model.ask(case).content == case.answer
+
+
+@pytest.mark.gate("persona/direct.jsonl", floor=0.8)
+def test_keeps_the_voice(model, case):
+    assert faults(model.ask(case).content, VOICE) == []
