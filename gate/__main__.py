@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gate import champions, compare, judging, new_persona, verify
+from gate import champions, compare, judging, new_persona, seals, verify
 from gate.errors import GateError
+from gate.imports import command as imports
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
@@ -79,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     curves.set_defaults(run=_curves)
     compare.add_parser(commands)
     judging.add_parser(commands)
+    imports.add_parser(commands)
     new_persona.add_parser(commands)
+    seals.add_parsers(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
     return parser

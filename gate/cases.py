@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,7 +13,7 @@ from typing import Any
 
 import jsonschema
 
-from gate import expect, jsonl
+from gate import expect, jsonl, sealing
 from gate.errors import CaseError
 from gate.types import Case, Json
 
@@ -39,8 +40,31 @@ def load(name: str, fixtures: Path) -> CaseFile:
     a repeated id, an unknown tools name or a bad expectation.
     """
     path = _inside(fixtures / "cases", name)
+    if path.name.endswith(sealing.SUFFIX):
+        return _sealed(path, fixtures)
+    return _loaded(path, jsonl.read(path), fixtures)
+
+
+def files(fixtures: Path) -> list[str]:
+    """The names of all case files, sealed ones by the name that a suite gives them."""
+    folder = fixtures / "cases"
+    found = [*folder.rglob("*.jsonl"), *folder.rglob(f"*.jsonl{sealing.SUFFIX}")]
+    return sorted({str(path.relative_to(folder)).removesuffix(sealing.SUFFIX) for path in found})
+
+
+def _sealed(path: Path, fixtures: Path) -> CaseFile:
+    """A sealed file: every case is held out, and an error tells nothing of what stands in it."""
+    text = sealing.text(path)
+    try:
+        rows = [(n, row | {"split": "held-out"}) for n, row in jsonl.parsed(text, where=path)]
+        return _loaded(path, rows, fixtures)
+    except (CaseError, TypeError):
+        raise CaseError(f"{path}: what is sealed is no case file: unseal and mend it") from None
+
+
+def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> CaseFile:
     cases: dict[str, Case] = {}
-    for number, row in jsonl.read(path):
+    for number, row in rows:
         where = f"{path}:{number}"
         case = _case(row, fixtures, where)
         if case.id in cases:
@@ -86,6 +110,7 @@ def _case(row: Any, fixtures: Path, where: str) -> Case:
         tags=tuple(row.get("tags", [])),
         source=row.get("source", ""),
         max_tokens=row.get("max_tokens", MAX_TOKENS),
+        replaces=row.get("replaces", ""),
         calls=expect.ExpectedCalls(row["id"], row["expect"], offered),
         answer=expect.ExpectedAnswer(row["id"], row["expect"]),
     )
@@ -164,6 +189,6 @@ def _inside(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise CaseError(f"cases {name!r}: must lie under {folder}")
-    if not path.is_file():
+    if not sealing.there(path).is_file():
         raise CaseError(f"cases {name!r}: there is no {path}")
-    return path
+    return sealing.there(path)

@@ -10,10 +10,11 @@ from typing import Any
 from tabulate import tabulate
 
 from gate import report as reports
+from gate import scores, speed
 from gate.errors import GateError
 from gate.pairs import by_test, flips, rights
 from gate.render import clean
-from gate.stats import mcnemar, quantile
+from gate.stats import lower_bound, mcnemar, quantile
 from gate.types import Contract, Report
 
 SIGNIFICANT = 0.01
@@ -32,6 +33,10 @@ class Pair:
 
     hits: int
     total: int
+    lower: float
+    """One-sided 95 % lower bound of the rate."""
+    mean: float | None
+    """Of a judge's scores."""
     lost: int
     won: int
     p: float
@@ -85,8 +90,17 @@ def _pair(contract: Contract, first: Report, report: Report) -> Pair | None:
         return None
     own, base = by_test(report).get(contract.test, []), by_test(first).get(contract.test, [])
     lost, won = flips(contract, own, base)
-    right = rights(own, contract.repeats)
-    return Pair(sum(right.values()), len(right), len(lost), len(won), mcnemar(len(won), len(lost)))
+    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contract.burned}
+    hits, total = sum(right.values()), len(right)
+    return Pair(
+        hits,
+        total,
+        lower_bound(hits, total, alpha=contract.alpha),
+        scores.mean(own) if contract.rubric else None,
+        len(lost),
+        len(won),
+        mcnemar(len(won), len(lost)),
+    )
 
 
 def _only(report: Report, split: str | None) -> Report:
@@ -105,18 +119,26 @@ def _rows(told: dict[str, list[Pair | None]], names: list[str]) -> list[list[str
 
 def _cell(pair: Pair, *, first: bool) -> str:
     against = "" if first else f" (+{pair.won} -{pair.lost}, p {pair.p:.2g})"
-    return f"{pair.hits}/{pair.total}{against}"
+    mean = "" if pair.mean is None else f", mean {pair.mean:.2f}"
+    return f"{pair.hits}/{pair.total}, at least {100 * pair.lower:.0f} %{mean}{against}"
 
 
 def _facts(read: list[Report]) -> list[list[str]]:
-    seconds = [[result.seconds for result in report.results] for report in read]
+    seconds = [speed.warm(report.results) for report in read]
+    streamed = [report.made.get("latency") or {} for report in read]
     return [
         ["median s", *[f"{quantile(each, 0.5):.2f}" for each in seconds]],
         ["p95 s", *[f"{quantile(each, 0.95):.2f}" for each in seconds]],
+        ["first token s", *[_figure(each.get("first_token")) for each in streamed]],
+        ["tokens a second", *[_figure(each.get("tokens_per_second")) for each in streamed]],
         ["size MB", *[_size(report) for report in read]],
         ["runtime", *[clean(report.made["runtime"]) for report in read]],
         ["sha256", *[report.checkpoint["digest"][:12] for report in read]],
     ]
+
+
+def _figure(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"
 
 
 def _size(report: Report) -> str:

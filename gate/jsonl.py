@@ -24,9 +24,14 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
         raise CaseError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CaseError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    yield from parsed(text, where=path)
+
+
+def parsed(text: str, *, where: Path) -> Iterator[tuple[int, Any]]:
+    """(line number from 1, value) of the text of a JSON Lines file. Raises CaseError with file:line."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield number, loads(line, where=f"{path}:{number}")
+            yield number, loads(line, where=f"{where}:{number}")
 
 
 def loads(text: str, *, where: str) -> Any:

@@ -64,7 +64,7 @@ def rights(results: list[Result], repeats: int = 1, *, parsed: bool = False) -> 
 def flips(contract: Contract, new: list[Result], old: list[Result]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cases of a contract that the champion got right and the candidate wrong, and the other way round."""
     own, other = (rights(results) for results in (new, old))
-    both = [case for case in contract.ids if case in own and case in other]
+    both = [case for case in contract.counted if case in own and case in other]
     return (
         tuple(case for case in both if other[case] and not own[case]),
         tuple(case for case in both if own[case] and not other[case]),
@@ -81,6 +81,16 @@ def lowered(report: Report, champion: Report) -> tuple[str, ...]:
         if old.test in own:
             faults += _lower(own[old.test], old)
     return tuple(faults)
+
+
+def unreplaced(report: Report) -> tuple[str, ...]:
+    """Tests that count fewer cases than they hold: training has learned from some, and none took their place."""
+    found = {each.test: sorted(set(each.burned) - set(each.replaced)) for each in report.contracts}
+    return tuple(
+        f"{test}: {len(ids)} cases were burned by training and have no fresh one (`replaces`), the first {ids[0]}"
+        for test, ids in found.items()
+        if ids
+    )
 
 
 def _lower(new: Contract, old: Contract) -> list[str]:

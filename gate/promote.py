@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gate
-from gate import attempts, cases, checkpoint, policy, release, report, rubric, signing, slots
+from gate import attempts, burned, cases, checkpoint, policy, release, report, rubric, signing, slots
 from gate.errors import CaseError, GateError, ReportError
 from gate.hashing import sha256
-from gate.pairs import lowered
+from gate.pairs import lowered, unreplaced
 from gate.policy import Policy
 from gate.release import Evidence
 from gate.slots import Pointer, Slot
@@ -74,14 +74,14 @@ def promote(request: Request) -> Pointer:
     kept, compared, doubts = _champions(request, beat, evidence)
     verdict = decide(evidence, compared)
     rules = policy.read(request.project)
-    bar = lowered(evidence, kept) if kept else ()
+    bar = (*unreplaced(evidence), *(lowered(evidence, kept) if kept else ()))
     other = _other_bytes(evidence, digest)
     reasons = (
         *other,
         *doubts,
         *_no_pass(verdict),
         *_too_many_attempts(evidence, request.slot.registry),
-        *_other_suites(evidence, request.project),
+        *_other_suites(evidence, request.project, request.slot.registry),
         *_against_policy(evidence, rules),
         *_lower_bar(bar, request.lower_bar),
     )
@@ -180,7 +180,7 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
+def _other_suites(evidence: Report, project: Path, registry: Path) -> tuple[str, ...]:
     """Every way in which the suites and cases of today are not those that were asked."""
     folders = {"suites": "suites", "fixtures": "fixtures"} | (evidence.made.get("folders") or {})
     suites, fixtures = project / folders["suites"], project / folders["fixtures"]
@@ -203,6 +203,11 @@ def _other_suites(evidence: Report, project: Path) -> tuple[str, ...]:
             held = tuple(cases.marks(case)[1] for case in today_.cases if case.split == "held-out")
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
+            fresh = burned.without(contract, today_, burned.known(registry))
+            if fresh.burned != contract.burned:
+                reasons.append(
+                    f"{contract.cases}: training has learned from cases since they were counted: grade again"
+                )
             if any(today_.tagged(tag) != ids for tag, ids in contract.tagged.items()):
                 reasons.append(f"{contract.cases}: the tags of its cases have changed since they were asked")
             if contract.rubric and rubric.load(contract.rubric, fixtures).digest != contract.rubric_digest:
@@ -224,7 +229,9 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
         return (f"the report says it was made at {evidence.made['started']!r}, which is no time with a zone",)
     if not -0.01 <= age <= rules.max_age_days:
         reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
-    count = len({digest for contract in evidence.contracts if not contract.smoke for digest in contract.digests})
+    solid = [contract for contract in evidence.contracts if not contract.smoke]
+    asked = [(id_, mark, each) for each in solid for id_, mark in zip(each.ids, each.digests, strict=False)]
+    count = len({mark for id_, mark, each in asked if id_ not in each.burned})
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
     if evidence.checkpoint["kind"] != "scripted" and not evidence.made.get("preflight"):

@@ -24,7 +24,7 @@ def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
     parts = [_served(report), _table(report, verdict), matrix.told(report), judgement.told(report), _misses(report)]
     parts += [_constrained(report), _fragile(report), _blamed(report)]
-    parts += [_determinism(report.made.get("canary") or {}), _waited(report)]
+    parts += [_burned(report), _determinism(report.made.get("canary") or {}), _waited(report)]
     parts += [_flipped(report, verdict), _warnings(report), _forced(report), _faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
@@ -171,6 +171,17 @@ def _determinism(canary: Json) -> str:
     told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
     lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]
     return "\n".join(clean(line) for line in lines)
+
+
+def _burned(report: Report) -> str:
+    """Cases that were asked and do not count."""
+    rows = []
+    for contract in report.contracts:
+        own = [each.hit for each in report.results if each.test == contract.test and each.case in contract.burned]
+        if own:
+            fresh = f"{len(contract.replaced)} of them have a fresh one"
+            rows.append(f"  {_short_test(contract.test)}: {len(own)}, {sum(own)} of them right; {fresh}")
+    return "\n".join(["learned from by training, and not counted:", *map(clean, rows)]) if rows else ""
 
 
 def _waited(report: Report) -> str:

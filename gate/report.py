@@ -83,13 +83,16 @@ def plain(value: Any) -> Any:
 
 def contract(row: Json) -> Contract:
     """The Contract that `plain` turned into `row`."""
-    return Contract(**row | {key: tuple(row[key]) for key in ("ids", "digests", "held_out")})
+    return Contract(**row | {key: tuple(row.get(key, ())) for key in _LISTS})
 
 
 def result(row: Json) -> Result:
     """The Result that `plain` turned into `row`."""
     replies = tuple(Reply(**reply) for reply in row["replies"])
     return Result(**row | {"why": tuple(row["why"]), "replies": replies})
+
+
+_LISTS = ("ids", "digests", "held_out", "burned", "replaced")
 
 
 @cache

@@ -60,6 +60,8 @@ class Case:
     tags: tuple[str, ...]
     source: str
     max_tokens: int
+    replaces: str
+    """The id of the burned case whose place it takes (gate.burned); empty for any other."""
     calls: Any
     """Equal to a reply's calls when they are what `expect.calls` asks for (gate.expect.ExpectedCalls)."""
     answer: Any
@@ -144,6 +146,10 @@ class Contract:
     """How often each case is asked; it is a hit when all of its answers are (pass^k, arXiv 2406.12045)."""
     digests: tuple[str, ...] = ()
     """Of each case, what it asks and expects; in the order of `ids`."""
+    burned: tuple[str, ...] = ()
+    """The ids of cases that training has learned from (gate.burned): asked, and not counted."""
+    replaced: tuple[str, ...] = ()
+    """Those of them whose place a fresh case of the file has taken."""
     held_out: tuple[str, ...] = ()
     """Of each held-out case, what it asks: by this it is known again under another name."""
     floors: Json = field(default_factory=dict)
@@ -170,11 +176,17 @@ class Contract:
         return 0.05 / max(1, self.attempt)
 
     @property
+    def counted(self) -> tuple[str, ...]:
+        """The ids of the cases that count: all but the burned ones."""
+        burned = set(self.burned)
+        return tuple(id_ for id_ in self.ids if id_ not in burned)
+
+    @property
     def allowed(self) -> int:
         """Regressions against the champion that are accepted: `drop`, else 2 % of the cases, none of a must."""
         if self.drop is not None:
             return self.drop
-        return 0 if self.must else len(self.ids) // 50
+        return 0 if self.must else len(self.counted) // 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
 
 
 def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
-    right = rights(own, contract.repeats)
+    burned = set(contract.burned)
+    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in burned}
     hits, total = sum(right.values()), len(right)
     seconds = speed.warm(own)
     parts = _parts(contract, right)
@@ -53,7 +54,7 @@ def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
         test=contract.test,
         hits=hits,
         total=total,
-        parsed=sum(rights(own, contract.repeats, parsed=True).values()),
+        parsed=sum(hit for case, hit in rights(own, contract.repeats, parsed=True).items() if case in right),
         leaks=sum(result.leaked for result in own),
         lower=lower_bound(hits, total, alpha=contract.alpha),
         floor=contract.floor,
@@ -83,8 +84,8 @@ def _below(parts: tuple[Part, ...]) -> tuple[Outcome, str]:
 
 
 def _outcome(hits: int, total: int, contract: Contract) -> tuple[Outcome, str]:
-    if total < len(contract.ids):
-        return Outcome.INCOMPLETE, f"{len(contract.ids) - total} of {len(contract.ids)} cases were not scored"
+    if total < len(contract.counted):
+        return Outcome.INCOMPLETE, f"{len(contract.counted) - total} of {len(contract.counted)} cases were not scored"
     if contract.must and hits < total:
         return Outcome.BELOW_FLOOR, f"{total - hits} of {total} that must be right are not"
     if hits < Fraction(str(contract.floor)) * total:
@@ -143,8 +144,8 @@ def _gaps(report: Report) -> tuple[str, ...]:
         missing = [case for case in contract.ids if not asked[contract.test, case]]
         if missing:
             gaps.append(f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})")
-        if not contract.ids:
-            gaps.append(f"no case: {contract.test} asks nothing")
+        if not contract.counted:
+            gaps.append(f"no case: {contract.test} asks nothing that counts: write cases that training has not seen")
         if contract.held_out and not contract.attempt:
             gaps.append(f"not counted: {contract.test}: which attempt this is at its held-out cases is not known")
         gaps += scores.gaps(contract, by_test(report).get(contract.test, []), report.made)

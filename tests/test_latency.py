@@ -17,7 +17,7 @@ from gate.verdict import decide
 from tests import rubrics
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 1.0, 200, None, "")
-CASE = Case("a", [{"role": "user", "content": "hello"}], [], {"calls": []}, "dev", (), "", 8, None, None)
+CASE = Case("a", [{"role": "user", "content": "hello"}], [], {"calls": []}, "dev", (), "", 8, "", None, None)
 HERE = {"hardware": {"id": "one"}, "parallel": 1}
 
 

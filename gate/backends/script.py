@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--always", action="append", default=[], help="a last message that is answered in any case")
     arguments = parser.parse_args()
     rules = read_rules(arguments.script)
-    told = {"exact": _by_user(rules), "anything": _first_open(rules), "always": tuple(arguments.always)}
+    told: dict[str, Any] = {"exact": _by_user(rules), "anything": _first_open(rules), "always": tuple(arguments.always)}
     told["parts"] = [rule for rule in rules if "has" in rule]
     handler = type("Handler", (_Handler,), told)
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), handler) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import re
@@ -34,7 +35,7 @@ Cases and tools from elsewhere become files under fixtures/, which a suite names
 
     gate import xlam xlam_function_calling_60k.json     fixtures/cases/xlam/simple.jsonl, multiple.jsonl, …
     gate import openai train.jsonl -o support           fixtures/cases/support/…: the last turn is what is expected
-    gate import bfcl --category simple                  fixtures/cases/bfcl/simple.jsonl, from the package bfcl-eval
+    gate import bfcl --category simple_python           fixtures/cases/bfcl/simple_python.jsonl, from bfcl-eval
     gate import mcp 'python server.py' --name files     fixtures/tools/files.json: a case says "tools": "files"
 
     @pytest.mark.gate("xlam/simple.jsonl", floor=0.8)   and then the marker asks them
@@ -205,10 +206,11 @@ def _fault(case: Json, where: str, folder: Path) -> Refused | None:
 
 def _samples(expected: Json) -> list[Any]:
     """Calls that should meet an expectation, by the first, second, … of its alternatives; none where none is told."""
-    try:
-        return [_sample(expected["calls"], pick) for pick in range(TRIES)]
-    except LookupError:
-        return []
+    found = []
+    for pick in range(TRIES):
+        with contextlib.suppress(LookupError):
+            found.append(_sample(expected["calls"], pick))
+    return found
 
 
 def _sample(expected: Any, pick: int) -> Any:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gate import cases, expect, policy
+from gate import burned, cases, expect, policy
 from gate.client import Client, Model
 from gate.errors import CaseError
+from gate.ledger import LedgerError
 from gate.plugin import blaming, demand, heldout
 from gate.report import plain
 from gate.types import Case, Contract, Reply, Result, Server
@@ -45,6 +46,10 @@ class Ask:
             raise RuntimeError("a gated test ran before the model was served")
         return Client(self.server, timeout=self._config.getoption("gate_timeout"))
 
+    @cached_property
+    def _burned(self) -> dict[str, str]:
+        return burned.known(self._config.rootpath / Path(self._config.getoption("gate_registry")))
+
     @pytest.fixture
     def model(self) -> Model:
         """The model under test: `model.ask(case)`, `model.chat(messages, tools=…)`."""
@@ -66,7 +71,7 @@ class Ask:
         try:
             contract, found = self._contract(metafunc, markers)
             times = range(1, contract.repeats + 1)
-        except CaseError as error:
+        except (CaseError, LedgerError) as error:
             raise pytest.Collector.CollectError(f"gate: {metafunc.definition.nodeid}: {error}") from error
         self._contracts[contract.test] = contract
         ids = [case.id if time == 1 else f"{case.id}~{time}" for time in times for case in found]
@@ -137,7 +142,7 @@ class Ask:
             self._files[name] = cases.load(name, self._fixtures)
         file = self._files[name]
         contract = demand.contract(metafunc.definition.nodeid, name, file, markers[0].kwargs, self._fixtures)
-        return contract, file.cases
+        return burned.without(contract, file, self._burned), file.cases
 
     def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """A failed assertion is a miss; another exception stays what it is, a break; a skip stays a skip."""

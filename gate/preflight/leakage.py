@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gate import cases, rows
+from gate import cases, rows, sealing
 from gate.errors import GateError
 from gate.matchers import matcher
 from gate.preflight.artifact import Artifact
@@ -83,7 +83,8 @@ def _found(artifact: Artifact) -> dict[str, list[str]]:
         raise NotApplicable("no --train was given")
     if artifact.fixtures is None:
         raise NotPossible("there is no folder with cases/ to compare with")
-    suites = sorted((artifact.fixtures / "cases").rglob("*.jsonl"))
+    names = cases.files(artifact.fixtures)
+    suites = [sealing.there(artifact.fixtures / "cases" / name) for name in names]
     if not suites:
         raise NotPossible(f"{artifact.fixtures}/cases holds no case file")
     files = [path for path in rows.files(artifact.train) if path.name != "test.jsonl" or path == artifact.train]
@@ -157,8 +158,10 @@ def _shared_values(asked: Sequence[Asked], trained: Rows) -> Iterator[str]:
 
 
 def _asked(path: Path, fixtures: Path) -> Iterator[Asked]:
+    sealed = path.name.endswith(sealing.SUFFIX)
     for case in cases.load(str(path.relative_to(fixtures / "cases")), fixtures).cases:
-        yield Asked(f"{path} {case.id} ({case.split})", tuple(_case_texts(case.messages)), _case_values(case))
+        values = frozenset() if sealed else _case_values(case)  # the report names them
+        yield Asked(f"{path} {case.id} ({case.split})", tuple(_case_texts(case.messages)), values)
 
 
 def _case_texts(messages: list[Json]) -> Iterator[str]:

@@ -89,8 +89,11 @@ def _suite(recipe: Recipe, rows: list[Json]) -> None:
 
 def _asked(fixtures: Path) -> list[str]:
     """What the cases of the suites ask last."""
-    names = [str(path.relative_to(fixtures / "cases")) for path in sorted((fixtures / "cases").rglob("*.jsonl"))]
-    found = [_said({"messages": case.messages}) for name in names for case in cases.load(name, fixtures).cases]
+    found = [
+        _said({"messages": case.messages})
+        for name in cases.files(fixtures)
+        for case in cases.load(name, fixtures).cases
+    ]
     return [text for text in found if text]
 
 

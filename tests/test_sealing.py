@@ -1,0 +1,111 @@
+"""A sealed exam is graded like any other, and nobody without the key can read a word of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from gate import cases, sealing  # before pytester takes the modules back
+from gate.__main__ import main
+from gate.errors import CaseError
+from tests.project import Project, a_case, last_line, right
+
+SECRET = "the-secret-request"
+
+
+@pytest.fixture
+def exam(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """calls.jsonl sealed, one of its two cases answered right; the key lies elsewhere."""
+    key = tmp_path_factory.mktemp("key") / "seal.key"
+    monkeypatch.setenv(sealing.KEY, str(key))
+    monkeypatch.chdir(project.path)
+    project.cases(a_case("pwd"), a_case(SECRET))
+    project.script(right("pwd"), {"user": SECRET, "content": "an answer that nobody reads"})
+    assert main(["seal", "fixtures/cases/calls.jsonl"]) == 0
+    return project
+
+
+def test_the_plain_file_is_gone_and_the_sealed_one_tells_nothing(exam: Project) -> None:
+    assert not (exam.path / "fixtures/cases/calls.jsonl").exists()
+    sealed = (exam.path / "fixtures/cases/calls.jsonl.sealed").read_bytes()
+    assert SECRET.encode() not in sealed
+    assert b"terminal" not in sealed
+    assert oct(sealing.key_path().stat().st_mode)[-3:] == "600"
+
+
+def test_it_is_graded_and_told_of_in_sums(exam: Project, how: tuple[str, ...]) -> None:
+    run = exam.run(*how, "-v", "-rA", "--junitxml=junit.xml", "--gate-registry", "r")
+    assert run.ret == 1
+    assert last_line(run).startswith("BELOW_FLOOR: 1/2 hits")
+    assert {each["split"] for each in exam.report()["results"]} == {"held-out"}
+    for path in [*exam.path.glob("runs/*/*"), exam.path / "junit.xml"]:
+        text = path.read_text(errors="replace")
+        assert "nobody reads" not in text, path
+        assert json.dumps({"command": SECRET}) not in text, path
+    assert "nobody reads" not in "\n".join(run.outlines + run.errlines)
+
+
+def test_without_the_key_nothing_is_collected(exam: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sealing.KEY, "elsewhere.key")
+    run = exam.run()
+    assert run.ret == 4
+    assert "is sealed, and there is no key" in "\n".join(run.outlines + run.errlines)
+
+
+def test_another_key_and_a_changed_byte_open_nothing(
+    exam: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = exam.path / "fixtures/cases/calls.jsonl.sealed"
+    other = tmp_path / "other.key"
+    other.write_bytes(Fernet.generate_key())
+    monkeypatch.setenv(sealing.KEY, str(other))
+    with pytest.raises(CaseError, match="another one than it was sealed with"):
+        cases.load("calls.jsonl", exam.path / "fixtures")
+    other.write_text("no key")
+    with pytest.raises(CaseError, match="32 bytes"):
+        cases.load("calls.jsonl", exam.path / "fixtures")
+    monkeypatch.undo()
+    raw = bytearray(path.read_bytes())
+    raw[60] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(CaseError):
+        cases.load("calls.jsonl", exam.path / "fixtures")
+
+
+def test_an_error_in_it_tells_nothing(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(sealing.KEY, str(tmp_path / "seal.key"))
+    path = project.path / "fixtures/cases/calls.jsonl"
+    path.write_text(json.dumps(a_case("pwd", tools=SECRET)) + "\n")
+    sealing.seal(path, sealing.key_path())
+    with pytest.raises(CaseError) as caught:
+        cases.load("calls.jsonl", project.path / "fixtures")
+    assert "unseal and mend it" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_what_is_sealed_can_be_opened_again_and_is_not_sealed_twice(exam: Project) -> None:
+    assert main(["unseal", "fixtures/cases/calls.jsonl.sealed"]) == 0
+    assert SECRET in (exam.path / "fixtures/cases/calls.jsonl").read_text()
+    assert main(["seal", "fixtures/cases/calls.jsonl"]) == 4
+    assert (exam.path / "fixtures/cases/calls.jsonl").exists()
+
+
+def test_a_key_in_the_repository_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    (project.path / ".git").mkdir()
+    os.chdir(project.path)
+    assert main(["seal", "fixtures/cases/calls.jsonl", "--key", "seal.key"]) == 4
+    assert "lies in the repository" in capsys.readouterr().err
+    assert not (project.path / "seal.key").exists()
+
+
+def test_no_case_file_is_sealed_that_no_run_could_load(project: Project, tmp_path: Path) -> None:
+    os.chdir(project.path)
+    project.cases({"id": "x"})
+    assert main(["seal", "fixtures/cases/calls.jsonl", "--key", str(tmp_path / "k")]) == 4
+    assert (project.path / "fixtures/cases/calls.jsonl").exists()
+    assert main(["seal", "pytest.ini", "--key", str(tmp_path / "k")]) == 4
