@@ -8,8 +8,8 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gate.errors import GateError
@@ -32,6 +32,13 @@ class Policy:
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
     """Demand that the determinism canary found all answers equal: alone, batched and cold."""
+    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The suites that a slot demands, by its name: files or folders from the project. A slot not named demands all."""
+
+    def demanded(self, slot: str, place: str) -> bool:
+        """Is this test file, named from the project, one that must be asked for a slot?"""
+        wanted = self.slots.get(slot)
+        return wanted is None or any(PurePosixPath(place).is_relative_to(each) for each in wanted)
 
 
 def read(project: Path) -> Policy:
@@ -46,13 +53,26 @@ def read(project: Path) -> Policy:
         raise PolicyError(f"{project / 'pyproject.toml'}: cannot be read: {error}") from error
     if not isinstance(given, dict):
         raise PolicyError(f"{project / 'pyproject.toml'}: [tool.{SECTION}] must be one table")
-    known = {field.name: type(field.default) for field in fields(Policy)}
+    named = given.pop("slots", {})
+    known = {each.name: type(each.default) for each in fields(Policy) if each.name != "slots"}
     for name, value in given.items():
         if name not in known or not _fits(value, known[name]):
             raise PolicyError(
-                f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans"
+                f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans, and slots"
             )
-    return Policy(**given)
+    return Policy(**given, slots=_slots(named, project))
+
+
+def _slots(given: Any, project: Path) -> dict[str, tuple[str, ...]]:
+    """Which suites each slot demands: each of them must be there."""
+    if not isinstance(given, dict):
+        raise PolicyError(f'[tool.{SECTION}.slots]: expected hermes = ["suites/hermes"], found {given!r}')
+    for slot, paths in given.items():
+        if not (isinstance(paths, list) and paths and all(isinstance(path, str) and path for path in paths)):
+            raise PolicyError(f"[tool.{SECTION}.slots] {slot} = {paths!r}: expected a list of files or folders")
+        if gone := [path for path in paths if not (project / path).exists()]:
+            raise PolicyError(f"[tool.{SECTION}.slots] {slot}: there is no {gone[0]}")
+    return {slot: tuple(PurePosixPath(path).as_posix() for path in paths) for slot, paths in given.items()}
 
 
 def suites(folder: Path) -> dict[str, str]:

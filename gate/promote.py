@@ -81,7 +81,7 @@ def promote(request: Request) -> Pointer:
         *doubts,
         *_no_pass(verdict),
         *_too_many_attempts(evidence, request.slot.registry),
-        *_other_suites(evidence, request.project, request.slot.registry),
+        *_other_suites(evidence, request, rules),
         *_against_policy(evidence, rules),
         *_lower_bar(bar, request.lower_bar),
     )
@@ -180,8 +180,9 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _other_suites(evidence: Report, project: Path, registry: Path) -> tuple[str, ...]:
+def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[str, ...]:
     """Every way in which the suites and cases of today are not those that were asked."""
+    project, slot = request.project, request.slot
     folders = {"suites": "suites", "fixtures": "fixtures"} | (evidence.made.get("folders") or {})
     suites, fixtures = project / folders["suites"], project / folders["fixtures"]
     graded, today = evidence.made.get("suites") or {}, policy.suites(suites)
@@ -193,7 +194,7 @@ def _other_suites(evidence: Report, project: Path, registry: Path) -> tuple[str,
     for name in today:
         if name.endswith(".py") and not name.startswith(".."):
             place = f"{folders['suites']}/{name}"
-            tests = sorted(policy.gated(suites / name))
+            tests = sorted(policy.gated(suites / name)) if rules.demanded(slot.name, place) else []
             reasons += [f"{place}::{test} was not asked" for test in tests if f"{place}::{test}" not in asked]
     for contract in evidence.contracts:
         try:
@@ -203,7 +204,7 @@ def _other_suites(evidence: Report, project: Path, registry: Path) -> tuple[str,
             held = tuple(cases.marks(case)[1] for case in today_.cases if case.split == "held-out")
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
-            fresh = burned.without(contract, today_, burned.known(registry))
+            fresh = burned.without(contract, today_, burned.known(slot.registry))
             if fresh.burned != contract.burned:
                 reasons.append(
                     f"{contract.cases}: training has learned from cases since they were counted: grade again"

@@ -378,3 +378,38 @@ def test_a_table_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(PolicyError):
         read(tmp_path)
+
+
+SLOTS = '[tool.pytest-gate]\nmin_cases = 1\n[tool.pytest-gate.slots]\nhermes = ["suites/test_calls.py"]\n'
+
+
+def test_a_slot_demands_the_suites_that_policy_names(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    graded.suite(name="test_more.py")
+    graded.script(right("pwd"), right("ls"))
+    assert graded.run("suites/test_calls.py").ret == 0
+    assert promote(graded) == 1
+    assert "suites/test_more.py::test_calls was not asked" in capsys.readouterr().err
+    (graded.path / "pyproject.toml").write_text(SLOTS)
+    assert promote(graded) == 0
+
+
+def test_a_run_for_a_slot_asks_what_the_slot_demands(graded: Project) -> None:
+    graded.suite(name="test_more.py")
+    (graded.path / "pyproject.toml").write_text(SLOTS)
+    assert graded.run("--gate-slot", "hermes").ret == 0
+    assert [each["test"] for each in reports(graded)[-1]["contracts"]] == ["suites/test_calls.py::test_calls"]
+    assert graded.run("--gate-slot", "other").ret == 0
+    assert len(reports(graded)[-1]["contracts"]) == 2
+
+
+def reports(project: Project) -> list[dict[str, Any]]:
+    """Every report, the oldest first."""
+    read = [json.loads(path.read_text()) for path in project.reports()]
+    return sorted(read, key=lambda each: (each["made"]["started"], len(each["contracts"])))
+
+
+@pytest.mark.parametrize("text", ["hermes = 3", "hermes = []", 'hermes = ["suites/none"]'])
+def test_slots_that_name_nothing_are_refused(graded: Project, text: str) -> None:
+    (graded.path / "pyproject.toml").write_text(f"[tool.pytest-gate.slots]\n{text}\n")
+    with pytest.raises(PolicyError, match="hermes"):
+        read(graded.path)

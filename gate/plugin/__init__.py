@@ -60,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder of slots, in which attempts at held-out cases are counted (default %(default)s/)",
     )
     group.addoption(
+        "--gate-slot",
+        metavar="NAME",
+        default="",
+        help="without a path argument, ask the suites that pyproject.toml demands for this slot",
+    )
+    group.addoption(
         "--gate-blame",
         choices=("on", "off"),
         default="on",
@@ -155,4 +161,16 @@ def _default_to_suites(config: pytest.Config) -> None:
     suites = config.rootpath / config.getini("gate_suites")
     if not suites.is_dir():
         raise pytest.UsageError(f"--model was given without a path, and there is no {suites}: name the suites to ask")
-    config.args = [str(suites)]
+    config.args = _of_slot(config) or [str(suites)]
+
+
+def _of_slot(config: pytest.Config) -> list[str]:
+    """The suites that the policy demands for the slot named; none where it names none."""
+    from gate import policy
+    from gate.errors import GateError
+
+    try:
+        named = policy.read(config.rootpath).slots.get(config.getoption("gate_slot"), ())
+    except GateError as error:
+        raise pytest.UsageError(str(error)) from error
+    return [str(config.rootpath / each) for each in named]
