@@ -15,6 +15,7 @@ from gate.imports import command as imports
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
+from gate.proxy import command as proxy
 
 if TYPE_CHECKING:
     from gate.types import Report, Verdict
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_parser(commands)
     new_persona.add_parser(commands)
     seals.add_parsers(commands)
+    proxy.add_parser(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
     return parser

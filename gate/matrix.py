@@ -12,6 +12,7 @@ from gate.words import one_line
 COLUMNS = 12
 """Kinds of answers that a matrix shows; the others are one column."""
 REST = "(others)"
+UNREAD = (NO_JSON, NO_ANSWER)
 
 Rows = dict[str, dict[str, int]]
 
@@ -61,10 +62,10 @@ def _false(positive: str, rows: Rows) -> str:
     parts = []
     for name, wanted, got in (("positives", negative, positive), ("negatives", positive, negative)):
         row = rows.get(wanted, {})
-        count, total = row.get(got, 0), sum(row.values())
+        count, total = row.get(got, 0), sum(count for label, count in row.items() if label not in UNREAD)
         most = upper_bound(count, total)
         parts.append(f"false {name} {count}/{total} ({100 * count / (total or 1):.1f} %, at most {100 * most:.1f} %)")
-    unread = sum(row.get(label, 0) for row in rows.values() for label in (NO_JSON, NO_ANSWER))
+    unread = sum(row.get(label, 0) for row in rows.values() for label in UNREAD)
     return f"  {_short(positive)}: {', '.join(parts)}; {unread} answers were no JSON"
 
 

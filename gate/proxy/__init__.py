@@ -1,0 +1,1 @@
+"""`gate proxy`: an OpenAI-compatible pass-through that records real traffic for `gate add`."""
