@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate import champions, compare, judging, new_persona, seals, verify
+from gate.casebook import adding
+from gate.casebook import lint as lint_cases
 from gate.errors import GateError
 from gate.imports import command as imports
 from gate.parity import command as parity
 from gate.plugin import command as gate_run
 from gate.preflight import command as preflight
 from gate.proxy import command as proxy
+from gate.repair import command as repair
+from gate.repair import rounds
 
 if TYPE_CHECKING:
     from gate.types import Report, Verdict
@@ -84,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_parser(commands)
     new_persona.add_parser(commands)
     seals.add_parsers(commands)
-    proxy.add_parser(commands)
+    for module in (adding, lint_cases, proxy, repair, rounds):
+        module.add_parser(commands)
     champions.add_parsers(commands)
     verify.add_parser(commands)
     return parser

@@ -30,7 +30,7 @@ class Streamed:
     first: float | None
     """Seconds to the first of them; None where none came."""
     rate: float | None
-    """Tokens a second after it; None where the server does not tell how many there were."""
+    """Tokens a second after it; None where the server does not tell how many there were, or sent them as one."""
 
 
 class Model:
@@ -96,14 +96,16 @@ class Client:
 
     def stream(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Streamed:
         """When the tokens of one streamed answer came. Raises AskError; what was answered is not looked at."""
-        body = self.request(messages, tools=tools, max_tokens=max_tokens)
+        asked = self.request(messages, tools=tools, max_tokens=max_tokens)
+        body = {key: value for key, value in asked.items() if "logprobs" not in key}  # llama-server: not with tools
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         begun = time.perf_counter()
         try:
             path = self._root("/v1/chat/completions")
             with self._http.stream("POST", path, json=body, headers=self._headers()) as response:
                 if response.status_code != 200:
-                    raise AskError(f"{self.server.url}: a streamed answer: HTTP {response.status_code}")
+                    told = one_line(self._body(response, begun + self.timeout))
+                    raise AskError(f"{self.server.url}: a streamed answer: HTTP {response.status_code}: {told}")
                 return _streamed(response.iter_lines(), begun, begun + self.timeout)
         except AskError:
             raise
@@ -206,7 +208,7 @@ class Client:
 
 def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:
     """Read server-sent events: the first with text or a call, and the usage that the last one tells."""
-    first, last, tokens = None, begun, 0
+    first, last, tokens, parts = None, begun, 0, 0
     for line in lines:
         event = replies.loads(line.removeprefix("data:").strip()) if line.startswith("data:") else None
         last = time.perf_counter()
@@ -216,9 +218,10 @@ def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:
             continue
         usage = event.get("usage")
         tokens = usage.get("completion_tokens", tokens) if isinstance(usage, dict) else tokens
-        if first is None and _spoken(event):
-            first = last
-    rate = (tokens - 1) / (last - first) if first is not None and tokens > 1 and last > first else None
+        if _spoken(event):
+            first, parts = first or last, parts + 1
+    streamed = first is not None and tokens > 1 and parts >= tokens / 2  # mlx_lm sends a call whole, when it is done
+    rate = (tokens - 1) / (last - first) if first is not None and streamed and last > first else None
     return Streamed(None if first is None else first - begun, rate)
 
 

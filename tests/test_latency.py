@@ -47,7 +47,8 @@ def test_events_are_read_as_servers_send_them() -> None:
         'data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}',
         ": keep-alive",
         'data: {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}',
-        'data: {"choices": [], "usage": {"completion_tokens": 11}}',
+        'data: {"choices": [{"delta": {"content": "b"}}]}',
+        'data: {"choices": [], "usage": {"completion_tokens": 3}}',
         "data: [DONE]",
         "data: {broken",
     ]
@@ -55,6 +56,8 @@ def test_events_are_read_as_servers_send_them() -> None:
     assert found.first is not None
     assert found.rate is not None
     assert found.rate > 0
+    whole = [*lines[:3], 'data: {"choices": [], "usage": {"completion_tokens": 30}}']
+    assert _streamed(iter(whole), 0.0, float("inf")).rate is None, "a call that was sent whole has no rate"
     assert _streamed(iter(lines[:2]), 0.0, float("inf")).first is None
     with pytest.raises(AskError, match="in time"):
         _streamed(iter(lines), 0.0, 0.0)

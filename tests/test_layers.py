@@ -67,7 +67,21 @@ LAYERS = [
         "parity",
         "preflight",
     },
-    {"plugin", "promote", "verify", "compare", "champions", "judging", "seals", "proxy", "imports", "new_persona", "__main__"},
+    {
+        "plugin",
+        "promote",
+        "verify",
+        "compare",
+        "champions",
+        "judging",
+        "seals",
+        "proxy",
+        "casebook",
+        "repair",
+        "imports",
+        "new_persona",
+        "__main__",
+    },
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in GATE.rglob("*.py") if path != GATE / "__init__.py")

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from gate import smollm2
 from gate.errors import GateError
+from gate.repair import templates
+from gate.repair.split import grouped, split
 from trainers import recipe as recipes
-from trainers import templated
 from trainers.batches import ordered, padded, width
 from trainers.prepare import function_calling, persona, tool_repair
 from trainers.prepare.__main__ import main, prepare
 from trainers.recipe import RecipeError
-from trainers.split import apart, grouped, split
+from trainers.split import apart
 from trainers.tokens import Dropped, RowsError, Turn, turns
 
 DEMO = Path(__file__).parent.parent / "trainers" / "demo"
@@ -87,7 +88,7 @@ class TestSplit:
             for number in range(30)
         ]
         rows = [(f"please look at the {name} of the old house by the sea", name.split()[0]) for name in names]
-        parts = split(rows, said=lambda row: row[0], category=lambda row: row[1], seed=3)
+        parts = split(rows, said=lambda row: [row[0]], category=lambda row: row[1], seed=3)
         assert sum(map(len, parts.values())) == len(rows)
         said = {name: [row[0] for row in part] for name, part in parts.items()}
         for name, others in (("train", ("valid", "test")), ("valid", ("test",))):
@@ -96,17 +97,17 @@ class TestSplit:
 
     def test_groups_go_through_others(self) -> None:
         texts = ["the quick brown fox jumps over it", "The quick brown fox jumps over it!", "something else entirely"]
-        assert sorted(map(len, grouped(texts))) == [1, 2]
+        assert sorted(map(len, grouped([[text] for text in texts]))) == [1, 2]
 
     def test_small_categories_reach_every_split(self) -> None:
         rows = [f"{n} {'xyzabcdefg'[n % 10] * 9} {n * 7919}" for n in range(40)]
-        parts = split(rows, said=str, category=lambda _row: "one")
+        parts = split(rows, said=lambda row: [str(row)], category=lambda _row: "one")
         assert {name: len(part) for name, part in parts.items()} == {"train": 32, "valid": 4, "test": 4}
 
 
 class TestTemplated:
     def test_the_demos_rows_are_sound(self) -> None:
-        rows = templated.rows(DEMO / "fixtures/slots/demo.toml", DEMO / "fixtures", seed=0)
+        rows = templates.rows(DEMO / "fixtures/slots/demo.toml", DEMO / "fixtures", seed=0)
         counts = Counter(row["category"] for row in rows)
         assert counts["weather"] == 75
         light = next(row for row in rows if row["category"] == "light off")
@@ -121,8 +122,8 @@ class TestTemplated:
             'tools = "demo"\n[[phrase]]\ncategory = "a"\ncount = 1\nsay = ["{x}"]\n'
             'call = {name = "set_timer", arguments = {}}\n'
         )
-        with pytest.raises(templated.TemplateError, match="KeyError: 'x'"):
-            templated.rows(path, DEMO / "fixtures", seed=0)
+        with pytest.raises(templates.TemplateError, match="KeyError: 'x'"):
+            templates.rows(path, DEMO / "fixtures", seed=0)
 
 
 class TestTurns:

@@ -160,11 +160,11 @@ def _shared_values(asked: Sequence[Asked], trained: Rows) -> Iterator[str]:
 def _asked(path: Path, fixtures: Path) -> Iterator[Asked]:
     sealed = path.name.endswith(sealing.SUFFIX)
     for case in cases.load(str(path.relative_to(fixtures / "cases")), fixtures).cases:
-        values = frozenset() if sealed else _case_values(case)  # the report names them
-        yield Asked(f"{path} {case.id} ({case.split})", tuple(_case_texts(case.messages)), values)
+        values = frozenset() if sealed else case_values(case)  # the report names them
+        yield Asked(f"{path} {case.id} ({case.split})", tuple(case_texts(case.messages)), values)
 
 
-def _case_texts(messages: list[Json]) -> Iterator[str]:
+def case_texts(messages: list[Json]) -> Iterator[str]:
     users = [message["content"] or "" for message in messages if message["role"] == "user"]
     if users and (len(users) == 1 or len(users[-1].split()) >= WORDS):
         yield users[-1]
@@ -177,18 +177,18 @@ def _trained(paths: Iterable[Path]) -> Rows:
         for row in rows.read(path):
             format_ = rows.form(row.value)
             messages = [each for each in rows.messages(row.value, format_) if isinstance(each, dict)] if format_ else []
-            texts = _segments(row.value["text"]) if format_ == "text" else _row_texts(messages)
+            texts = _segments(row.value["text"]) if format_ == "text" else row_texts(messages)
             for text in {text for text in texts if text}:
                 trained.texts[text].append(row.where)
             called = {
-                (str(name), value) for each in messages for name, given in rows.calls(each) for value in _leaves(given)
+                (str(name), value) for each in messages for name, given in rows.calls(each) for value in leaves(given)
             }
             for pair in called:
                 trained.values[pair].append(row.where)
     return trained
 
 
-def _row_texts(messages: list[Json]) -> Iterator[str]:
+def row_texts(messages: list[Json]) -> Iterator[str]:
     """Every user message, and every prompt that an assistant turn answers."""
     for number, message in enumerate(messages):
         if message.get("role") == "user":
@@ -223,23 +223,23 @@ def _segments(text: Any) -> Iterator[str]:
         yield _SPEAKER.sub("", part, count=1).strip() if _SPEAKER.match(part) else part.strip()
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def leaves(value: Any) -> Iterator[str]:
     """Every text and number in some arguments, made plain."""
     value = rows.parsed(value)
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(part)
+            yield from leaves(part)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield normal(str(value))
 
 
-def _case_values(case: Case) -> frozenset[tuple[str, str]]:
+def case_values(case: Case) -> frozenset[tuple[str, str]]:
     schemas = {tool["function"]["name"]: f" {normal(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
     found = set()
     for call in case.expect.get("calls", []):
         literals = {normal(str(value)) for value in _literals(call["arguments"])}
         known = schemas.get(call["name"], "")
-        found |= {(call["name"], value) for value in literals if _distinctive(value) and f" {value} " not in known}
+        found |= {(call["name"], value) for value in literals if distinctive(value) and f" {value} " not in known}
     return frozenset(found)
 
 
@@ -256,6 +256,6 @@ def _literals(expected: Any) -> Iterator[Any]:
         yield value
 
 
-def _distinctive(value: str) -> bool:
+def distinctive(value: str) -> bool:
     """Six characters, or three with a digit: shorter ones meet by chance."""
     return len(value) >= 6 or (len(value) >= 3 and any(character.isdigit() for character in value))

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from gate import cases, jsonl
 from gate.errors import GateError
+from gate.repair.split import SPLITS, split
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.prepare import distill, function_calling, persona, tool_repair
 from trainers.recipe import Recipe, RecipeError
-from trainers.split import SPLITS, apart, split
+from trainers.split import apart
 
 KINDS = {each.__name__.rpartition(".")[2]: each for each in (tool_repair, function_calling, distill, persona)}
 SUITE = '''"""Rows that no training has seen."""
@@ -52,7 +53,7 @@ def prepare(recipe: Recipe) -> None:
     asked = _asked(tool_repair.fixtures(recipe))
     free = apart([_said(row) for row in rows], asked) if asked else [True] * len(rows)
     kept = [row for row, good in zip(rows, free, strict=True) if good]
-    parts = split(kept, said=_said, category=tool_repair.category, seed=recipe.train.seed)
+    parts = split(kept, said=lambda row: [_said(row)], category=tool_repair.category, seed=recipe.train.seed)
     if empty := [name for name in SPLITS[:2] if not parts[name]]:
         raise RecipeError(
             f"{recipe.path}: {len(kept)} rows leave none for {empty[0]}: give more, and more different ones"
