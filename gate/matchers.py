@@ -166,7 +166,9 @@ _MATCHES: dict[str, Callable[[Json, Any], bool]] = {
     ),
     "$text": lambda expected, got: isinstance(got, str) and _plain(expected["$text"]) == _plain(got),
     "$number": lambda expected, got: (
-        type(got) in _NUMBERS and abs(_exact(got) - _exact(expected["$number"])) <= _exact(expected.get("tolerance", 0))
+        type(got) in _NUMBERS
+        and got - got == 0  # inf and NaN are near no number
+        and abs(_exact(got) - _exact(expected["$number"])) <= _exact(expected.get("tolerance", 0))
     ),
     "$schema": lambda expected, got: not schema_errors(expected["$schema"], got),
     "$anything": lambda _expected, _got: True,

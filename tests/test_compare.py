@@ -33,8 +33,8 @@ def test_hits_and_flips_stand_side_by_side(tmp_path: Path, capsys: pytest.Captur
     found = [a_report(tmp_path, "base", "..xx"), a_report(tmp_path, "tuned", "xxx.")]
     assert main(["compare", *found]) == 0
     out = capsys.readouterr().out
-    assert "2/4" in out
-    assert "3/4 (+2 -1, p 0.5)" in out
+    assert "2/4, at least 10 %" in out
+    assert "3/4, at least 25 % (+2 -1, p 0.5)" in out
 
 
 @pytest.mark.parametrize(("tuned", "status"), [("x" * 10, 0), ("x" * 6 + "." * 4, 1)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gate import validity
@@ -317,6 +318,9 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@example(math.inf)
+@example(-math.inf)
+@example(math.nan)
 def test_every_value_fits_itself_as_a_literal_and_no_value_raises(value: Any) -> None:
     if not unfit(value):
         assert fits({"$literal": value}, value)
