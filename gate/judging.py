@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,10 @@ def scored(report: Report, who: Judge, fixtures: Path, *, say: Say) -> Report:
         for name, each in rubrics.items():
             told, checks[name] = judge.scored(each, items[name], ask, say=say)
             found |= {int(key): one for key, one in told.items()}
+    lowest = {contract.test: rubrics[contract.rubric].lowest for contract in wanted}
+    found |= {
+        number: Judged(lowest[each.test], (), fault, ruled=True) for number, each, fault in _faulty(report, lowest)
+    }
     if who.digest and checkpoint.digest(who.checkpoint) != who.digest:
         raise ReportError("the judge's files changed while it judged: judge again")
     results = tuple(_with(result, found.get(number)) for number, result in enumerate(report.results))
@@ -134,14 +138,20 @@ def _items(report: Report, contracts: Sequence[Contract], name: str, fixtures: P
     return [
         Item(str(number), asked[result.test, result.case], answered(result))
         for number, result in enumerate(report.results)
-        if (result.test, result.case) in asked
+        if (result.test, result.case) in asked and not result.replies[-1].fault
     ]
 
 
+def _faulty(report: Report, tests: Container[str]) -> Iterator[tuple[int, Result, str]]:
+    """Answers that no judge is shown, for they have a fault: cut at max_tokens, say."""
+    for number, result in enumerate(report.results):
+        if result.test in tests and result.replies[-1].fault:
+            yield number, result, result.replies[-1].fault
+
+
 def answered(result: Result) -> str:
-    """The text that the user would read; none where the answer has a fault."""
-    last = result.replies[-1]
-    return "" if last.fault else last.content.rpartition("</think>")[2]
+    """The text that the user would read, without what was only thought."""
+    return result.replies[-1].content.rpartition("</think>")[2]
 
 
 def _question(messages: list[Json]) -> str:

@@ -178,3 +178,13 @@ def test_judge_and_candidate_of_the_same_bytes_are_told(voiced: Project) -> None
     rubrics.script(voiced.path / "answers.jsonl", [*rules, *rubrics.fair(Show_me=3, Well_now=3)])
     voiced.run("--judge", "scripted:answers.jsonl")
     assert "the judge is the candidate itself" in voiced.report()["made"]["judge"]["warnings"]
+
+
+def test_an_answer_with_a_fault_has_the_lowest_score_by_its_fault(voiced: Project) -> None:
+    voiced.script(
+        {"user": "deploy", "content": "Show me.", "finish": "length"}, {"user": "status", "content": "Well now."}
+    )
+    voiced.run("--judge", judge(voiced, Show_me=3, Well_now=3))
+    judged = {each["case"]: each["judged"] for each in voiced.report()["results"]}
+    assert judged["deploy"] == {"score": 0, "votes": [], "reason": "cut at max_tokens", "ruled": True}
+    assert judged["status"]["score"] == 3

@@ -215,7 +215,8 @@ def _only_case(item: pytest.Item) -> bool:
 
 def _lines(call: pytest.CallInfo[None]) -> list[str]:
     text = str(call.excinfo.value) if call.excinfo else ""
-    return [line.strip() for line in text.splitlines()[:8] if line.strip()] or ["the assertion failed"]
+    told = [line.strip() for line in text.splitlines()[:8] if line.strip() and "Use -v to get" not in line]
+    return told or ["the assertion failed"]
 
 
 def _short(value: Any) -> str:
