@@ -189,6 +189,8 @@ def _inside(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise CaseError(f"cases {name!r}: must lie under {folder}")
+    if path.is_file() and sealing.beside(path).is_file():
+        raise CaseError(f"cases {name!r}: {path} stands beside the sealed one: remove one of them")
     if not sealing.there(path).is_file():
         raise CaseError(f"cases {name!r}: there is no {path}")
     return sealing.there(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,10 +40,15 @@ def given(expect: Json, reply: Reply) -> str:
 
 
 def confusion(results: Iterable[Result]) -> dict[str, dict[str, dict[str, int]]]:
-    """Test by test: how often which answer came where which was wanted; tests without labels are left out."""
+    """Test by test: how often which answer came where which was wanted; tests without labels are left out.
+
+    So is the one held-out case of a label: beside the dev cases, which are shown, its answer could be read off.
+    """
     told: dict[str, dict[str, dict[str, int]]] = {}
-    for result in results:
-        if label := wanted(result.expect):
+    known = [(result, wanted(result.expect)) for result in results]
+    held = Counter((result.test, label, result.split) for result, label in known)
+    for result, label in known:
+        if label and not (result.split == "held-out" and held[result.test, label, result.split] == 1):
             row = told.setdefault(result.test, {}).setdefault(label, {})
             got = given(result.expect, result.replies[-1])
             row[got] = row.get(got, 0) + 1

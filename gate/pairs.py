@@ -97,6 +97,8 @@ def _lower(new: Contract, old: Contract) -> list[str]:
     faults = []
     if missing := set(old.ids) - set(new.ids):
         faults.append(f"{old.test}: {len(missing)} cases are gone, the first {min(missing)}")
+    if len(new.counted) < len(old.counted):
+        faults.append(f"{old.test}: {len(new.counted)} cases count, were {len(old.counted)}")
     asked = dict(zip(new.ids, new.digests, strict=False))
     changed = [id_ for id_, digest in zip(old.ids, old.digests, strict=False) if asked.get(id_, digest) != digest]
     if changed:

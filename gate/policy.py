@@ -70,8 +70,11 @@ def _slots(given: Any, project: Path) -> dict[str, tuple[str, ...]]:
     for slot, paths in given.items():
         if not (isinstance(paths, list) and paths and all(isinstance(path, str) and path for path in paths)):
             raise PolicyError(f"[tool.{SECTION}.slots] {slot} = {paths!r}: expected a list of files or folders")
-        if gone := [path for path in paths if not (project / path).exists()]:
-            raise PolicyError(f"[tool.{SECTION}.slots] {slot}: there is no {gone[0]}")
+        for path in paths:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise PolicyError(f"[tool.{SECTION}.slots] {slot}: {path!r} must be a plain path from the project")
+            if not (project / path).exists():
+                raise PolicyError(f"[tool.{SECTION}.slots] {slot}: there is no {path}")
     return {slot: tuple(PurePosixPath(path).as_posix() for path in paths) for slot, paths in given.items()}
 
 

@@ -191,6 +191,8 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
     reasons = [f"suites/{name} has changed since it was graded" for name in today if graded.get(name) != today[name]]
     reasons += [f"suites/{name} is gone since it was graded" for name in graded if name not in today]
     asked = {contract.test for contract in evidence.contracts}
+    if not any(rules.demanded(slot.name, f"{folders['suites']}/{name}") for name in today if name.endswith(".py")):
+        reasons.append(f"policy demands no suite for the slot {slot.name!r}: mend [tool.pytest-gate.slots]")
     for name in today:
         if name.endswith(".py") and not name.startswith(".."):
             place = f"{folders['suites']}/{name}"
@@ -205,7 +207,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
             fresh = burned.without(contract, today_, burned.known(slot.registry))
-            if fresh.burned != contract.burned:
+            if (fresh.burned, fresh.replaced) != (contract.burned, contract.replaced):
                 reasons.append(
                     f"{contract.cases}: training has learned from cases since they were counted: grade again"
                 )

@@ -102,7 +102,7 @@ def _row(finding: Finding) -> list[str]:
 def _part(part: Part) -> list[str]:
     """The row of a tag with a floor of its own."""
     rates = [f"{100 * rate:.1f} %" for rate in (part.hits / (part.total or 1), part.lower, part.floor)]
-    outcome = "PASS" if part.hits >= part.floor * part.total else "BELOW_FLOOR"
+    outcome = "PASS" if part.met else "BELOW_FLOOR"
     return [clean(f"  {part.tag}"), f"{part.hits}/{part.total}", *rates, "", "", "", "", outcome]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,11 @@ class Part:
     lower: float
     """As a Finding's."""
     floor: float
+
+    @property
+    def met(self) -> bool:
+        """Is the floor reached? Never by no case at all."""
+        return self.total > 0 and self.hits >= Fraction(str(self.floor)) * self.total
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,12 @@ def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
     burned = set(contract.burned)
     right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in burned}
     hits, total = sum(right.values()), len(right)
-    seconds = speed.warm(own)
+    seconds, counted = speed.warm(own), [result for result in own if result.case not in burned]
     parts = _parts(contract, right)
     demands = (
         _outcome(hits, total, contract),
         _below(parts),
-        scores.demanded(contract, own, report.made),
+        scores.demanded(contract, counted, report.made),
         speed.demanded(contract, seconds),
     )
     outcome, why = next((each for each in demands if each[0] is not Outcome.PASS), (Outcome.PASS, ""))
@@ -63,7 +63,7 @@ def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
         outcome=outcome,
         why=why,
         parts=parts,
-        mean=scores.mean(own) if contract.rubric else None,
+        mean=scores.mean(counted) if contract.rubric else None,
     )
 
 
@@ -78,7 +78,7 @@ def _parts(contract: Contract, right: dict[str, bool]) -> tuple[Part, ...]:
 
 
 def _below(parts: tuple[Part, ...]) -> tuple[Outcome, str]:
-    below = [part for part in parts if part.hits < Fraction(str(part.floor)) * part.total]
+    below = [part for part in parts if not part.met]
     told = ", ".join(f"{part.tag} {part.hits}/{part.total} is below its floor {part.floor:g}" for part in below)
     return (Outcome.BELOW_FLOOR if below else Outcome.PASS), told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gate import burned, cases, promote, slots  # before pytester takes the modules back
+from gate import burned, cases, pairs, promote, slots  # before pytester takes the modules back
 from gate import report as reports
 from gate.errors import GateError
 from gate.ledger import LedgerError
@@ -107,3 +107,14 @@ def test_flips_of_burned_cases_are_no_regressions(project: Project) -> None:
     second = reports.read(next(path for path in project.reports() if reports.read(path) != first))
     found = decide(second, first).findings[0]
     assert found.regressions == ()
+
+
+def test_an_old_case_that_says_it_replaces_leaves_fewer_that_count(project: Project) -> None:
+    project.run()
+    first = reports.read(project.reports()[0])
+    burn(project, "pwd")
+    project.cases(a_case("pwd"), a_case("ls", replaces="pwd"))
+    project.run()
+    second = reports.read(next(path for path in project.reports() if reports.read(path) != first))
+    assert second.contracts[0].replaced == ("pwd",)
+    assert "suites/test_calls.py::test_calls: 1 cases count, were 2" in pairs.lowered(second, first)

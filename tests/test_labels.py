@@ -88,3 +88,9 @@ def test_a_matrix_shows_at_most_twelve_columns() -> None:
     head = matrix.told(report(rows)).splitlines()[1]
     assert head.count("tool") == 12
     assert "(others)" in head
+
+
+def test_the_one_held_out_case_of_a_label_is_not_told() -> None:
+    one, two = result(0, "SAVE", '{"decision": "SAVE"}'), result(1, "SKIP", '{"decision": "SAVE"}')
+    alone = [one, replace(one, split="held-out"), replace(two, split="held-out"), replace(two, split="held-out")]
+    assert labels.confusion(alone) == {"t": {"SAVE": {"SAVE": 1}, "SKIP": {"SAVE": 2}}}

@@ -408,8 +408,23 @@ def reports(project: Project) -> list[dict[str, Any]]:
     return sorted(read, key=lambda each: (each["made"]["started"], len(each["contracts"])))
 
 
-@pytest.mark.parametrize("text", ["hermes = 3", "hermes = []", 'hermes = ["suites/none"]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hermes = 3",
+        "hermes = []",
+        'hermes = ["suites/none"]',
+        'hermes = ["suites/../suites"]',
+        'hermes = ["/"]',
+    ],
+)
 def test_slots_that_name_nothing_are_refused(graded: Project, text: str) -> None:
     (graded.path / "pyproject.toml").write_text(f"[tool.pytest-gate.slots]\n{text}\n")
     with pytest.raises(PolicyError, match="hermes"):
         read(graded.path)
+
+
+def test_a_slot_whose_paths_hold_no_suite_promotes_nothing(graded: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    (graded.path / "pyproject.toml").write_text(SLOTS.replace("suites/test_calls.py", "fixtures"))
+    assert promote(graded) == 1
+    assert "policy demands no suite for the slot 'hermes'" in capsys.readouterr().err

@@ -109,3 +109,9 @@ def test_no_case_file_is_sealed_that_no_run_could_load(project: Project, tmp_pat
     assert main(["seal", "fixtures/cases/calls.jsonl", "--key", str(tmp_path / "k")]) == 4
     assert (project.path / "fixtures/cases/calls.jsonl").exists()
     assert main(["seal", "pytest.ini", "--key", str(tmp_path / "k")]) == 4
+
+
+def test_a_plain_file_beside_the_sealed_one_is_no_way_around_it(exam: Project) -> None:
+    exam.cases(a_case("pwd"))
+    with pytest.raises(CaseError, match="remove one of them"):
+        cases.load("calls.jsonl", exam.path / "fixtures")

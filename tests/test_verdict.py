@@ -252,3 +252,10 @@ def test_a_tag_has_a_floor_of_its_own(hits: int, outcome: Outcome) -> None:
 def test_a_tag_whose_cases_were_not_asked_is_incomplete() -> None:
     asked = tagged({"hard": 0.5}, {"hard": ["c8", "c9"]})
     assert decide(report(asked, scored=results(8, 0))).outcome is Outcome.INCOMPLETE
+
+
+def test_a_tag_of_burned_cases_alone_meets_no_floor() -> None:
+    asked = replace(tagged({"hard": 0.5}, {"hard": ["c8", "c9"]}), burned=("c8", "c9"))
+    verdict = decide(report(asked, scored=results(10, 0)))
+    assert verdict.outcome is Outcome.BELOW_FLOOR
+    assert "hard 0/0" in verdict.findings[0].why

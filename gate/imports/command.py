@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import re
@@ -16,10 +15,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gate import cases, expect, jsonl
+from gate import cases, jsonl
+from gate.casebook.reach import unreachable
 from gate.errors import CaseError
 from gate.imports.taken import Refused
-from gate.matchers import matcher
 from gate.render import clean
 from gate.types import Json
 from gate.words import one_line
@@ -27,8 +26,6 @@ from gate.words import one_line
 Found = Iterable[tuple[str, Json | Refused]]
 """(category, case or refusal), one after another."""
 SPLITS = ("dev", "held-out")
-TRIES = 4
-"""Ways to pick among a case's alternatives before its expectation counts as one that no call meets."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 DESCRIPTION = """\
 Cases and tools from elsewhere become files under fixtures/, which a suite names in its marker.
@@ -191,40 +188,14 @@ def _fault(case: Json, where: str, folder: Path) -> Refused | None:
     try:
         (folder / "cases" / "one.jsonl").write_text(_lines([case]), encoding="utf-8")
         loaded = cases.load("one.jsonl", folder).cases[0]
-        missed: list[str] = []
-        for calls in _samples(case["expect"]):
-            if not (missed := expect.compare(case["expect"], calls, loaded.tools)):
-                break
+        missed = unreachable(loaded)
     except UnicodeEncodeError as error:
         return Refused(where, "half of a surrogate pair, which is no text", f"U+{ord(error.object[error.start]):04X}")
     except CaseError as error:
         text = str(error).partition(".jsonl:1: ")[2] or str(error)
         expected = "its expected call is none that its tools allow"
         return Refused(where, expected if ": expect: " in text else "gate loads no such case", text)
-    return Refused(where, "its own expected call would be a miss", missed[0]) if missed else None
-
-
-def _samples(expected: Json) -> list[Any]:
-    """Calls that should meet an expectation, by the first, second, … of its alternatives; none where none is told."""
-    found = []
-    for pick in range(TRIES):
-        with contextlib.suppress(LookupError):
-            found.append(_sample(expected["calls"], pick))
-    return found
-
-
-def _sample(expected: Any, pick: int) -> Any:
-    """A value that an expected one asks for. Raises LookupError for a pattern or a schema, of which none is known."""
-    name = matcher(expected)
-    if name == "$any":
-        return _sample(expected[name][min(pick, len(expected[name]) - 1)], pick)
-    if name == "$optional":
-        return _sample(expected[name], pick)
-    if name:
-        return {key: expected[key] for key in ("$text", "$number", "$literal") if key in expected}[name]
-    if isinstance(expected, dict):
-        return {key: _sample(value, pick) for key, value in expected.items()}
-    return [_sample(value, pick) for value in expected] if isinstance(expected, list) else expected
+    return Refused(where, "its own expected call would be a miss", missed) if missed else None
 
 
 def _digest(value: Any) -> str:

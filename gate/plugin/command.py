@@ -26,7 +26,7 @@ Grade a checkpoint as `pytest --model PATH` does; everything after PATH goes to 
     gate run path/to/adapter -n 4 --junitxml=junit.xml"""
 EPILOG = """\
 exit status: 0 PASS; 1 blocked (FAULTY, BELOW_FLOOR, REGRESSED); 2 usage: bad input, nothing was graded; 3 INCOMPLETE:
-something broke or was not asked; 4 INCONCLUSIVE: smoke tests alone were asked."""
+something broke, was not asked or not judged; 4 INCONCLUSIVE: smoke tests alone were asked, or the judge failed."""
 
 
 class _Listener:

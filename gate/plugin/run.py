@@ -238,9 +238,10 @@ class Run:
         if self._serving is None or self._bad_input:
             return
         try:
-            self._report = self._judged(self._reported())
-            self._verdict = decide(self._report)
-            reports.write(self.folder / "report.json", self._report)
+            self._keep(self._reported())
+            if self._report is not None and self._judge and any(each.rubric for each in self._report.contracts):
+                self._stop()  # one model in memory
+                self._keep(self._judged(self._report, self._judge))
         except ReportError as error:
             self._verdict = Verdict(Outcome.INCOMPLETE, self._verdict.findings if self._verdict else (), (str(error),))
         finally:
@@ -263,14 +264,16 @@ class Run:
             skips=tuple(self._skips),
         )
 
-    def _judged(self, report: Report) -> Report:
-        """The report with a judge's scores, where one was named: one model in memory, so the candidate goes first."""
-        if self._judge is None or not any(contract.rubric for contract in report.contracts):
-            return report
-        self._stop()
+    def _keep(self, report: Report) -> None:
+        """Decide and write: whatever comes later, what was asked until here is not lost."""
+        self._report, self._verdict = report, decide(report)
+        reports.write(self.folder / "report.json", report)
+
+    def _judged(self, report: Report, judge: judging.Judge) -> Report:
+        """The report with a judge's scores."""
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         try:
-            return judging.scored(report, self._judge, fixtures, say=progress(self._config))
+            return judging.scored(report, judge, fixtures, say=progress(self._config))
         except (GateError, OSError) as error:
             return replace(report, breaks=(*report.breaks, Break("judge", str(error))))
 
