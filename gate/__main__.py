@@ -6,23 +6,33 @@ import argparse
 import io
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gate import champions, compare, judging, new_persona, seals, verify
-from gate.casebook import adding
-from gate.casebook import lint as lint_cases
 from gate.errors import GateError
-from gate.imports import command as imports
-from gate.parity import command as parity
-from gate.plugin import command as gate_run
-from gate.preflight import command as preflight
-from gate.proxy import command as proxy
-from gate.repair import command as repair
-from gate.repair import rounds
 
 if TYPE_CHECKING:
     from gate.types import Report, Verdict
+
+COMMANDS = {
+    "preflight": "gate.preflight.command",
+    "parity": "gate.parity.command",
+    "run": "gate.plugin.command",
+    "compare": "gate.compare",
+    "judge": "gate.judging",
+    "import": "gate.imports.command",
+    "new-persona": "gate.new_persona",
+    **dict.fromkeys(("seal", "unseal"), "gate.seals"),
+    "add": "gate.casebook.adding",
+    "lint-cases": "gate.casebook.lint",
+    "proxy": "gate.proxy.command",
+    "repair": "gate.repair.command",
+    "rounds": "gate.repair.rounds",
+    **dict.fromkeys(("promote", "current", "history", "rollback", "verify-ledger"), "gate.champions"),
+    "verify": "gate.verify",
+}
+"""The module of each command that has one. Some import what takes a second: the one that is named comes alone."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of tensors and files are any bytes
-    given = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    given = _parser(words[0] if words else "").parse_args(words)
     try:
         return int(given.run(given))
     except GateError as error:
@@ -46,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(named: str) -> argparse.ArgumentParser:
+    """A parser of the command that is named, beside those of this file; of every command where none of them is."""
     parser = argparse.ArgumentParser(
         prog="gate",
         description="A gate for small fine-tuned language models.",
@@ -58,9 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_fetch)
     doctor = commands.add_parser("doctor", help="say what this machine can serve and train, and what is missing")
     doctor.set_defaults(run=_doctor)
-    preflight.add_parser(commands)
-    parity.add_parser(commands)
-    gate_run.add_parser(commands)
     show = commands.add_parser("show", help="show a report and decide again, without a model")
     decide = commands.add_parser("decide", help="decide a report again, also against a champion's, without a model")
     for command in (show, decide):
@@ -83,16 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     curves.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a training's folder")
     curves.add_argument("--out", metavar="STEM", type=Path, default=Path("curves"), help="writes STEM.svg and STEM.png")
     curves.set_defaults(run=_curves)
-    compare.add_parser(commands)
-    judging.add_parser(commands)
-    imports.add_parser(commands)
-    new_persona.add_parser(commands)
-    seals.add_parsers(commands)
-    for module in (adding, lint_cases, proxy, repair, rounds):
-        module.add_parser(commands)
-    champions.add_parsers(commands)
-    verify.add_parser(commands)
+    if named not in commands.choices:
+        _add_modules(commands, named)
     return parser
+
+
+def _add_modules(commands: Any, named: str) -> None:
+    """Add the parsers of the named command's module; of all where it is none of theirs."""
+    for name in [COMMANDS[named]] if named in COMMANDS else dict.fromkeys(COMMANDS.values()):
+        module = import_module(name)
+        add = module.add_parsers if hasattr(module, "add_parsers") else module.add_parser
+        add(commands)
 
 
 def _fetch(_: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Does the server answer the same question in the same way? Asked alone, in a batch, with a cold and a warm cache.
 
-A measurement can be no finer than this. It is made once a run, on a short fixed prompt, and changes no verdict.
+A measurement can be no finer than this. It is made once a server's life, on short fixed prompts, before the cases: by
+how much company moved the answers one knows which of theirs are sure (gate.settle).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from gate import together
+from gate import settle, together
 from gate.client import Client
 from gate.errors import AskError
 from gate.types import Json, Reply, Server
@@ -41,10 +42,15 @@ def probe(server: Server, *, timeout: float) -> Json:
     try:
         with Client(server, timeout=patience) as client:
             alone = [_ask(client) for _ in range(3)]
-        batched, cached = _batched(server, patience), _cached(server, patience, alone)
+            batched, cached = _batched(server, patience), _cached(server, patience, alone)
+            others = [_ask(client, prompt) for prompt in COMPANY if not isinstance(batched, str)]
     except AskError as error:
         return {"equal": None, "why": f"not possible: {error}", "seconds": _since(begun)}
-    return compared(alone, batched, cached) | {"seconds": _since(begun)}
+    among = [] if isinstance(batched, str) else batched
+    moved = [settle.drift(*pair) for pair in zip([alone[-1], *others], among, strict=False)]
+    told = compared(alone, among[0] if among else str(batched), cached)
+    first, again = alone[0].seconds, alone[-1].seconds
+    return told | {"drift": _most(moved), "first": first, "again": again, "seconds": _since(begun)}
 
 
 def compared(alone: Sequence[Reply], batched: Reply | str, cached: tuple[Reply, Reply] | str) -> Json:
@@ -71,13 +77,19 @@ def _ask(client: Client, prompt: str = PROMPT) -> Reply:
     return client.chat([{"role": "user", "content": prompt}], tools=[], max_tokens=TOKENS)
 
 
-def _batched(server: Server, patience: float) -> Reply | str:
-    """The answer given together with four others. mlx_lm.server serves a request with a seed alone."""
+def _most(moved: Sequence[float | None]) -> float | None:
+    """The largest drift; None where one of them is not known."""
+    known = [each for each in moved if each is not None]
+    return max(known) if known and len(known) == len(moved) else None
+
+
+def _batched(server: Server, patience: float) -> list[Reply] | str:
+    """The answers to all prompts given together. mlx_lm.server serves a request with a seed alone."""
     if server.runtime == "llama.cpp" and server.told.get("total_slots") == 1:
         return "this llama-server has one slot"
     unseeded = {name: value for name, value in server.sampling.items() if name != "seed"}
     with Client(replace(server, sampling=unseeded), timeout=patience) as client:
-        return together.each(partial(_ask, client), PROMPTS, at_once=len(PROMPTS))[0]
+        return together.each(partial(_ask, client), PROMPTS, at_once=len(PROMPTS))
 
 
 def _cached(server: Server, patience: float, alone: Sequence[Reply]) -> tuple[Reply, Reply] | str:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from gate import expect, jsonl, sealing
+from gate import expect, jsonl, sealing, shape
 from gate.errors import CaseError
 from gate.types import Case, Json
 
 MAX_TOKENS = 512
 """Tokens of an answer when the case does not say: room for a long call, an end for a runaway."""
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+"""The one form of a JSON value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,10 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> Case
     return CaseFile(tuple(cases.values()), digest(tuple(cases.values())))
 
 
-def digest(cases: tuple[Case, ...]) -> str:
+def digest(cases: Sequence[Case]) -> str:
     """sha256 over the canonical JSON of what the cases ask and expect; tags and source do not count."""
-    asked = [[c.id, c.messages, c.tools, c.expect, c.split, c.max_tokens] for c in cases]
-    return _sha256(asked)
-
-
-def _sha256(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    offered = _offered(cases)
+    return _sha256(_asked(case, offered[id(case.tools)]) for case in cases)
 
 
 def tools(name: str, fixtures: Path) -> list[Json]:
@@ -93,7 +89,38 @@ def tools(name: str, fixtures: Path) -> list[Json]:
 
 def marks(case: Case) -> tuple[str, str]:
     """What a case asks and expects, and what it asks alone: 16 hex digits each."""
-    return digest((case,))[:16], _sha256([case.messages, case.tools])[:16]
+    return all_marks((case,))[0]
+
+
+def all_marks(cases: Sequence[Case]) -> list[tuple[str, str]]:
+    """The marks of each case, sooner than one by one."""
+    offered = _offered(cases)
+    return [_marks(case, offered[id(case.tools)]) for case in cases]
+
+
+def _marks(case: Case, tools: str) -> tuple[str, str]:
+    return _sha256([_asked(case, tools)])[:16], _sha256([_canonical(case.messages), tools])[:16]
+
+
+def _asked(case: Case, tools: str) -> str:
+    """The canonical JSON of all that counts of a case, with that of its tools in the middle."""
+    before, after = _canonical([case.id, case.messages]), _canonical([case.expect, case.split, case.max_tokens])
+    return f"{before[:-1]},{tools},{after[1:]}"
+
+
+def _offered(cases: Sequence[Case]) -> dict[int, str]:
+    """The canonical JSON of each list of tools, by its identity: the cases of a file share one."""
+    return {key: _canonical(tools) for key, tools in {id(case.tools): case.tools for case in cases}.items()}
+
+
+def _sha256(items: Iterable[str]) -> str:
+    """Of a list, by the canonical JSON of its items."""
+    seen, between = hashlib.sha256(b"["), b""
+    for item in items:
+        seen.update(between + item.encode("utf-8", "surrogatepass"))
+        between = b","
+    seen.update(b"]")
+    return seen.hexdigest()
 
 
 def _case(row: Any, fixtures: Path, where: str) -> Case:
@@ -137,15 +164,8 @@ def _system(path: Path, where: str) -> str:
 
 
 def _check_shape(row: Any, where: str) -> None:
-    error = jsonschema.exceptions.best_match(_validator().iter_errors(row))
-    if error is not None:
+    if error := shape.error("case", row):
         raise CaseError(f"{where}: {error.json_path.replace('$', 'case', 1)}: {error.message[:300]}")
-
-
-@cache
-def _validator() -> Any:
-    schema = json.loads(resources.files("gate").joinpath("schemas/case.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
 
 
 def _tools(tools: str | list[Json], fixtures: Path, where: str) -> list[Json]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import logging
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,8 +38,8 @@ class Streamed:
 class Model:
     """The model under test, as a suite sees it: it asks, and remembers every reply for the report."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, answer: Callable[[Question], Reply]) -> None:
+        self._answer = answer
         self.replies: list[Reply] = []
         self.questions: list[Question] = []
         """What each of the replies answers."""
@@ -46,13 +48,15 @@ class Model:
 
     def ask(self, case: Case) -> Reply:
         """Ask one case. Raises AskError (a break) when no answer came that could be scored."""
-        return self.chat(case.messages, tools=case.tools, max_tokens=case.max_tokens)
+        return self._ask(Question(copy.deepcopy(case.messages), case.tools, case.max_tokens))
 
     def chat(self, messages: list[Json], *, tools: list[Json] | None = None, max_tokens: int = 512) -> Reply:
         """Ask free form: OpenAI messages and tools. Raises AskError."""
-        question = Question(copy.deepcopy(messages), copy.deepcopy(tools or []), max_tokens)
+        return self._ask(Question(copy.deepcopy(messages), copy.deepcopy(tools or []), max_tokens))
+
+    def _ask(self, question: Question) -> Reply:
         try:
-            reply = self._client.chat(messages, tools=tools or [], max_tokens=max_tokens)
+            reply = self._answer(question)
         except AskError as error:
             self.broken.append(str(error))
             raise
@@ -70,7 +74,9 @@ class Client:
         for name in ("openai", "httpx", "httpcore", "httpx2", "httpcore2"):  # they tell of single answers
             logging.getLogger(name).setLevel(logging.WARNING)
         local = urlsplit(server.url).hostname in LOOPBACK
+        self._sockets: list[socket.socket] = []
         self._http = openai.DefaultHttpxClient(trust_env=not local, timeout=timeout)
+        self._http.event_hooks["request"].append(self._follow)
         self._openai = openai.OpenAI(
             base_url=server.url, api_key=server.key or "none", max_retries=0, timeout=timeout, http_client=self._http
         )
@@ -84,9 +90,21 @@ class Client:
     def close(self) -> None:
         self._openai.close()
 
-    def chat(self, messages: list[Json], *, tools: list[Json], max_tokens: int, form: Json | None = None) -> Reply:
-        """One chat completion as a Reply; `form` is a response_format. Raises AskError when it cannot be scored."""
-        body = self.request(messages, tools=tools, max_tokens=max_tokens) | ({"response_format": form} if form else {})
+    def abort(self) -> None:
+        """End every request that is under way in other threads: to them the connection breaks."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def chat(
+        self, messages: list[Json], *, tools: list[Json], max_tokens: int, form: Json | None = None, how: str = ""
+    ) -> Reply:
+        """One chat completion as a Reply; `form` is a response_format. Raises AskError when it cannot be scored.
+
+        `how`: `together` where it may be served in a batch, `alone` where it may not and no cache shall count.
+        """
+        body = request(self.server, messages, tools=tools, max_tokens=max_tokens, how=how)
+        body |= {"response_format": form} if form else {}
         begun = time.perf_counter()
         try:
             status, text = self._post(body)
@@ -148,18 +166,22 @@ class Client:
         return value
 
     def request(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Json:
-        """The body of a chat request: OpenAI form, arguments of earlier calls as JSON strings."""
-        body: Json = {"model": self.server.model, "messages": [_message(m) for m in messages]}
-        if tools:
-            body["tools"] = tools
-        limit = "max_completion_tokens" if "max_completion_tokens" in self.server.sampling else "max_tokens"
-        return body | self.server.sampling | {limit: max_tokens}
+        """The body of a chat request."""
+        return request(self.server, messages, tools=tools, max_tokens=max_tokens)
 
     def _root(self, path: str) -> str:
         return f"{self.server.url.removesuffix('/v1')}{path}"
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
+
+    def _follow(self, request: Any) -> None:
+        """Know the socket of every connection, to be able to cut it (httpcore's `trace` extension)."""
+        request.extensions["trace"] = self._connected
+
+    def _connected(self, event: str, facts: Json) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._sockets.append(facts["return_value"].get_extra_info("socket"))
 
     def _post(self, body: Json) -> tuple[int, str]:
         deadline = time.monotonic() + self.timeout
@@ -204,6 +226,16 @@ class Client:
             return self.get_json("/health").get("status") == "ok"
         except AskError:
             return False
+
+
+def request(server: Server, messages: list[Json], *, tools: list[Json], max_tokens: int, how: str = "") -> Json:
+    """The body of a chat request: OpenAI form, arguments of earlier calls as JSON strings."""
+    body: Json = {"model": server.model, "messages": [_message(m) for m in messages]}
+    if tools:
+        body["tools"] = tools
+    sampling = server.sampling if how != "together" or server.together is None else server.together
+    limit = "max_completion_tokens" if "max_completion_tokens" in sampling else "max_tokens"
+    return body | sampling | (server.alone if how == "alone" else {}) | {limit: max_tokens}
 
 
 def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from gate import answer, matchers
 from gate.errors import CaseError
 from gate.matchers import Place, matcher
+from gate.recall import recalled
 from gate.types import Json
 from gate.validity import breach, parts, schema_errors, schema_problem, unfit
 from gate.words import join, one_line, show, wanted_call
@@ -90,12 +91,13 @@ def compare(expect: Json, calls: Any, tools: list[Json]) -> list[str]:
     `calls` is [{"name": str, "arguments": object}] from an untrusted model: whatever it is, it only gives reasons.
     `tools` are OpenAI tools. Raises CaseError when `expect` or `tools` is written wrongly or a pattern is too slow.
     """
-    _refuse([*_calls_problems(expect), *_tools_problems(tools)])
+    problems, offered = _read(tools)
+    _refuse([*_calls_problems(expect), *problems])
     if "calls" not in expect:
         return []
     if not isinstance(calls, list):
         return [f"expected a list of calls, got {show(calls)}"]
-    return _capped(_call_reasons(expect, calls, _offered(tools)))
+    return _capped(_call_reasons(expect, calls, offered))
 
 
 def check(expect: Any, tools: Any) -> list[str]:
@@ -104,13 +106,14 @@ def check(expect: Any, tools: Any) -> list[str]:
     Wrong shapes, unknown keys, bad matchers, patterns and schemas, and calls that no model could make: a tool that is
     not offered, an argument that it does not declare or whose literal it refuses, a required argument left out.
     """
-    lines = [*_calls_problems(expect), *_tools_problems(tools)]
+    problems, offered = _read(tools)
+    lines = [*_calls_problems(expect), *problems]
     if isinstance(expect, dict) and "answer" in expect:
         lines += answer.problems(expect["answer"])
     if lines or "calls" not in expect:
         return lines
     calls = enumerate(expect["calls"])
-    return [one_line(line) for i, call in calls for line in _reach_problems(call, _offered(tools), f"calls[{i}]")]
+    return [one_line(line) for i, call in calls for line in _reach_problems(call, offered, f"calls[{i}]")]
 
 
 def _refuse(lines: list[str]) -> None:
@@ -211,6 +214,7 @@ def _pair_reasons(want: Json, call: Json, faults: list[str], offered: dict[str, 
     return [*matchers.mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
 
 
+@recalled(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
 def _calls_problems(expect: Any) -> list[str]:
     if not isinstance(expect, dict):
         return [f"expect: expected an object, found {show(expect)}"]
@@ -227,6 +231,13 @@ def _calls_problems(expect: Any) -> list[str]:
         else:
             lines.append(f'calls[{i}]: expected {{"name": "…", "arguments": {{…}}}}, found {show(call)}')
     return lines
+
+
+@recalled(64)
+def _read(tools: Any) -> tuple[list[str], dict[str, Json]]:
+    """What is wrong with tools; where nothing is, each one's schema."""
+    lines = _tools_problems(tools)
+    return lines, {} if lines else _offered(tools)
 
 
 def _tools_problems(tools: Any) -> list[str]:

@@ -94,17 +94,22 @@ def problems(expected: Any, path: str) -> list[str]:
     """What is wrong with the way an expected value is written, each a line with its path; empty when all is well."""
     if flaw := unfit(expected):
         return [one_line(f"{path}: {flaw}")]
-    if name := matcher(expected):
-        return _matcher_problems(name, expected, join(path, name))
-    if isinstance(expected, dict):
-        return [line for key, value in expected.items() for line in problems(_held(value), join(path, key))]
-    items = enumerate(expected) if isinstance(expected, list) else ()
-    return [line for index, item in items for line in problems(item, f"{path}[{index}]")]
+    return _fit_problems(expected, path)
 
 
 def matcher(expected: Any) -> str:
     """The `$` key of a matcher; empty for a literal."""
     return next((key for key in expected if key.startswith("$")), "") if isinstance(expected, dict) else ""
+
+
+def _fit_problems(expected: Any, path: str) -> list[str]:
+    """`problems` of what is fit, and so is every part of it."""
+    if name := matcher(expected):
+        return _matcher_problems(name, expected, join(path, name))
+    if isinstance(expected, dict):
+        return [line for key, value in expected.items() for line in _fit_problems(_held(value), join(path, key))]
+    items = enumerate(expected) if isinstance(expected, list) else ()
+    return [line for index, item in items for line in _fit_problems(item, f"{path}[{index}]")]
 
 
 def _object_mismatches(expected: Json, got: Json, place: Place) -> list[str]:
@@ -138,7 +143,7 @@ def _matcher_problems(name: str, expected: Json, path: str) -> list[str]:
         flaw = _FLAWS[name](value)
     if flaw:
         return [one_line(f"{path}: {flaw}")]
-    return problems(value, path) if name in ("$any", "$contains") else []
+    return _fit_problems(value, path) if name in ("$any", "$contains") else []
 
 
 def _key(value: Any) -> Hashable:

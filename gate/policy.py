@@ -14,6 +14,7 @@ from typing import Any
 
 from gate.errors import GateError
 from gate.hashing import sha256
+from gate.settle import WAYS
 
 SECTION = "pytest-gate"
 
@@ -32,6 +33,10 @@ class Policy:
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
     """Demand that the determinism canary found all answers equal: alone, batched and cold."""
+    asked: str = "together"
+    """The laxest way to ask that is accepted (gate.settle.WAYS): together, settled or alone."""
+    cached: bool = False
+    """Accept answers that were given in an earlier run."""
     slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The suites that a slot demands, by its name: files or folders from the project. A slot not named demands all."""
 
@@ -60,6 +65,8 @@ def read(project: Path) -> Policy:
             raise PolicyError(
                 f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans, and slots"
             )
+    if given.get("asked", WAYS[0]) not in WAYS:
+        raise PolicyError(f"[tool.{SECTION}] asked = {given['asked']!r}: known are {', '.join(WAYS)}")
     return Policy(**given, slots=_slots(named, project))
 
 
@@ -135,6 +142,6 @@ def _refuse(error: OSError) -> None:
 
 
 def _fits(value: Any, type_: type) -> bool:
-    if type_ is bool or isinstance(value, bool):
-        return type_ is bool and isinstance(value, bool)
+    if type_ in (bool, str) or isinstance(value, (bool, str)):
+        return type(value) is type_
     return isinstance(value, int if type_ is int else (int, float)) and 0 <= value < math.inf

@@ -24,7 +24,7 @@ def summary(report: Report, verdict: Verdict) -> str:
     """The table by suite and test, each miss, the fragile hits, and what is missing."""
     parts = [_served(report), _table(report, verdict), matrix.told(report), judgement.told(report), _misses(report)]
     parts += [_constrained(report), _fragile(report), _blamed(report)]
-    parts += [_burned(report), _determinism(report.made.get("canary") or {}), _waited(report)]
+    parts += [_burned(report), _determinism(report.made.get("canary") or {}), _asked(report), _waited(report)]
     parts += [_flipped(report, verdict), _warnings(report), _forced(report), _faults(verdict), _missing(verdict)]
     return "\n\n".join(part for part in parts if part)
 
@@ -171,6 +171,24 @@ def _determinism(canary: Json) -> str:
     told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
     lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]
     return "\n".join(clean(line) for line in lines)
+
+
+def _asked(report: Report) -> str:
+    """How the cases were asked: which answers were sure among others, which were asked again, which known already."""
+    way = report.made.get("asked")
+    if not way:
+        return ""
+    told = [f"asked {'one at a time' if way['at_once'] == 1 else str(way['at_once']) + ' at once'}"]
+    results = report.results
+    if way["name"] == "settled":
+        again = sum(any(reply.settled for reply in result.replies) for result in results)
+        share = f"{again} of {len(results)} again, alone: misses, and hits with margins up to {way['bound']:.3f} nats"
+        told.append(f"{share} ({way['lost']} lost and {way['won']} won by it)")
+    if way["why"]:
+        told.append(clean(way["why"]))
+    if known := sum(all(reply.cached for reply in result.replies) for result in results):
+        told.append(f"{known} of {len(results)} known from earlier runs (--gate-fresh asks anew)")
+    return "; ".join(told) + (f"\nstopped early: {clean(report.made['stopped'])}" if report.made.get("stopped") else "")
 
 
 def _burned(report: Report) -> str:

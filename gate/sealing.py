@@ -4,7 +4,8 @@
 
 A suite goes on naming `hermes/exam.jsonl`. Its cases are held out, whatever they say: graded, told of in sums, their
 text in no report and no log (gate.plugin.heldout). What encrypts is Fernet of the package `cryptography` (AES-128-CBC
-with HMAC-SHA-256; extra `seal`): who changes a byte of it has no exam. Who holds the key can read it: keep it from
+with HMAC-SHA-256; extra `seal`): who changes a byte of it has no exam, nor who swaps two of them, for the first line of
+what is encrypted is the file's place below fixtures/cases. Who holds the key can read it: keep it from
 the machines, people and models that train.
 """
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
 SUFFIX = ".sealed"
-HEAD = b"pytest-gate sealed 1\n"
+HEAD = b"pytest-gate sealed 2\n"
+UNBOUND = b"pytest-gate sealed 1\n"
+"""What was sealed before says nothing of its place."""
 KEY = "GATE_SEAL_KEY"
 """The environment variable with the path of the key."""
 
@@ -45,10 +48,12 @@ def there(path: Path) -> Path:
 def seal(path: Path, key: Path) -> Path:
     """Write the sealed file and, once it opens again, delete the plain one. Raises CaseError, and the plain stays."""
     sealed, text = beside(path), _read(path)
+    if path.name.endswith(SUFFIX) or text.startswith((HEAD, UNBOUND)):
+        raise CaseError(f"{path}: is sealed already")
     if sealed.exists():
         raise CaseError(f"{sealed}: is there already: open it first, or take another name")
     locker = _locker(_made(key))
-    sealed.write_bytes(HEAD + locker.encrypt(text) + b"\n")
+    sealed.write_bytes(HEAD + locker.encrypt(_place(sealed) + text) + b"\n")
     if _opened(sealed, locker) != text:
         sealed.unlink()
         raise CaseError(f"{path}: could not be sealed: what was written does not open")
@@ -57,11 +62,23 @@ def seal(path: Path, key: Path) -> Path:
 
 
 def unseal(path: Path, key: Path) -> Path:
-    """Write the plain file beside a sealed one, which stays, for a new exam to be made of it. Raises CaseError."""
+    """Write the plain file and, once it is there whole, delete the sealed one: a project is graded with one of them."""
     plain = path.with_name(path.name.removesuffix(SUFFIX))
     if plain.exists():
         raise CaseError(f"{plain}: is there already")
-    plain.write_bytes(_opened(path, _locker(_read(key))))
+    held = _opened(path, _locker(_read(key)))
+    try:
+        with plain.open(
+            "xb"
+        ) as stream:  # what a full disk leaves of it is named with the next try; the sealed one stays
+            stream.write(held)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise CaseError(f"{plain}: cannot be written: {error.strerror}; {path} stays") from error
+    if _read(plain) != held:
+        raise CaseError(f"{plain}: is not what was sealed; {path} stays")
+    path.unlink()
     return plain
 
 
@@ -80,12 +97,25 @@ def _opened(path: Path, locker: Fernet) -> bytes:
     from cryptography.fernet import InvalidToken
 
     raw = _read(path)
-    if not raw.startswith(HEAD):
+    if not raw.startswith((HEAD, UNBOUND)):
         raise CaseError(f"{path}: is no sealed case file")
     try:
-        return locker.decrypt(raw.removeprefix(HEAD).strip())
+        held = locker.decrypt(raw.partition(b"\n")[2].strip())
     except InvalidToken as error:
         raise CaseError(f"{path}: was changed, or the key is another one than it was sealed with") from error
+    if raw.startswith(UNBOUND):
+        return held
+    place, newline, text = held.partition(b"\n")
+    if place + newline != _place(path):
+        raise CaseError(f"{path}: was sealed as {place.decode(errors='replace')}: it was moved or swapped; put it back")
+    return text
+
+
+def _place(path: Path) -> bytes:
+    """The first line of what is encrypted: where the file stands below the folder `cases`, as a suite names it."""
+    parts = Path(os.path.normpath(path.absolute())).parts
+    begin = max((number for number, part in enumerate(parts[:-1], start=1) if part == "cases"), default=len(parts) - 1)
+    return "/".join(parts[begin:]).encode() + b"\n"
 
 
 def _locker(key: bytes) -> Fernet:

@@ -16,20 +16,33 @@ Encrypt case files with a key outside of the repository. Suites go on naming the
 told of in sums alone.
 
     gate seal fixtures/cases/hermes/exam.jsonl       -> exam.jsonl.sealed; the plain file is deleted
-    gate unseal fixtures/cases/hermes/exam.jsonl.sealed     to write a new exam
+    gate unseal fixtures/cases/hermes/exam.jsonl.sealed     -> exam.jsonl, to write a new exam
 
 The key is made at its first use: {sealing.KEY} names the file, else it lies in the user's configuration. Without it the
-suite cannot be collected, and nothing passes. What git has seen of the plain file stays in its history: seal before the
-first commit."""
+suite cannot be collected, and nothing passes. A sealed file opens at its own place below fixtures/cases alone: one that
+was swapped for another is noticed. What git has seen of the plain file stays in its history: seal before the first
+commit."""
+UNSEAL = f"""\
+Open sealed case files with the key ({sealing.KEY}, or --key): the plain file is written, and then the sealed
+one is deleted, for a suite is graded with one of the two. From then on anybody can read the cases, and the split that
+they name counts. Seal it again when it is mended.
+
+    gate unseal fixtures/cases/hermes/exam.jsonl.sealed     -> exam.jsonl
+    gate seal fixtures/cases/hermes/exam.jsonl"""
+_PROJECT = (".git", "pyproject.toml", "pytest.ini", "fixtures/cases")
+"""What a project's folder holds."""
 
 
 def add_parsers(commands: Any) -> None:
     """Add `seal` and `unseal` to the subparsers of the command `gate`."""
-    for name, run in (("seal", _seal), ("unseal", _unseal)):
+    for name, run, help_, told in (
+        ("seal", _seal, "encrypt case files with a key that lies elsewhere", DESCRIPTION),
+        ("unseal", _unseal, "open sealed case files, to mend them", UNSEAL),
+    ):
         parser = commands.add_parser(
             name,
-            help=f"{name} case files with a key that lies elsewhere",
-            description=DESCRIPTION,
+            help=help_,
+            description=told,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parser.add_argument("files", metavar="FILE", type=Path, nargs="+")
@@ -41,6 +54,8 @@ def add_parsers(commands: Any) -> None:
 def _seal(given: argparse.Namespace) -> int:
     key = given.key or sealing.key_path()
     _outside(key)
+    if done := [path for path in given.files if path.name.endswith(sealing.SUFFIX)]:
+        raise CaseError(f"{done[0]}: is sealed already")
     for path in given.files:
         count = len(cases.load(_name(path, given.fixtures), given.fixtures).cases)
         sealed = sealing.seal(path, key)
@@ -64,10 +79,10 @@ def _name(path: Path, fixtures: Path) -> str:
 
 
 def _outside(key: Path) -> None:
-    """A key in the repository is none."""
-    for folder in (key.resolve().parent, *key.resolve().parent.parents):
-        if (folder / ".git").exists():
-            raise CaseError(f"{key}: lies in the repository {folder}: keep the key elsewhere")
+    """A key in the project is none: who has the exam has it, too."""
+    for folder in key.resolve().parents:
+        if any((folder / name).exists() for name in _PROJECT):
+            raise CaseError(f"{key}: lies in the repository or project {folder}: keep the key elsewhere")
 
 
 def _known_to_git(path: Path) -> bool:

@@ -44,6 +44,12 @@ class Server:
     told: Json
     """What the server says of itself: versions, build, template. Goes into the report."""
     key: str = field(default="", repr=False)
+    at_once: int = 1
+    """Requests that it decodes together."""
+    together: Json | None = None
+    """Sampling parameters of a request that may be served in a batch; None where they are the usual ones."""
+    alone: Json = field(default_factory=dict)
+    """What a request says beside them to be computed from nothing, without the cache of earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,10 @@ class Case:
     """Equal to a reply's calls when they are what `expect.calls` asks for (gate.expect.ExpectedCalls)."""
     answer: Any
     """Equal to a reply's content when it is what `expect.answer` asks for (gate.expect.ExpectedAnswer)."""
+
+    def __repr__(self) -> str:
+        """Short, for pytest shows it; of a held-out one nothing."""
+        return "<a held-out case>" if self.split == "held-out" else f"<case {self.id}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,10 @@ class Reply:
     """Smallest gap in nats between the two best tokens over the answer; None where the server gives none."""
     raw: str
     """The body as received."""
+    settled: bool = False
+    """Was it asked alone, because the answer given among others was a miss or not sure (gate.settle)?"""
+    cached: bool = False
+    """Was it given in an earlier run (gate.known)?"""
 
 
 @dataclass(frozen=True, slots=True)

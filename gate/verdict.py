@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from gate import scores, speed
+from gate.certain import below
 from gate.pairs import by_test, flips, incomparable, rights
 from gate.stats import holm, lower_bound, mcnemar, quantile
 from gate.types import Contract, Finding, Outcome, Part, Report, Result, Verdict
@@ -30,11 +31,16 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
     plain = tuple(_finding(contract, results.get(contract.test, []), report) for contract in report.contracts)
     findings = _compared(plain, report, champion)
     gaps, faults = (*_gaps(report), *_lost(report, champion)), _faults(report)
+    unasked = tuple(line for each in report.contracts for line in _unasked(each, results.get(each.test, []), report))
     reached = {finding.outcome for finding in findings} | {Outcome.PASS}
+    if report.made.get("stopped") and Outcome.BELOW_FLOOR in reached:
+        reached -= {Outcome.INCOMPLETE}  # what was not asked could not have changed it
+    elif unasked:
+        reached |= {Outcome.INCOMPLETE}
     reached |= {Outcome.INCOMPLETE} if gaps else set()
     reached |= {Outcome.FAULTY} if faults else set()
     reached |= {Outcome.INCONCLUSIVE} if all(contract.smoke for contract in report.contracts) else set()
-    return Verdict(next(outcome for outcome in ORDER if outcome in reached), findings, gaps, faults)
+    return Verdict(next(outcome for outcome in ORDER if outcome in reached), findings, (*gaps, *unasked), faults)
 
 
 def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
@@ -44,7 +50,7 @@ def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
     seconds, counted = speed.warm(own), [result for result in own if result.case not in burned]
     parts = _parts(contract, right)
     demands = (
-        _outcome(hits, total, contract),
+        _outcome(right, contract, missed={result.case for result in own if not result.hit}),
         _below(parts),
         scores.demanded(contract, counted, report.made),
         speed.demanded(contract, seconds),
@@ -83,8 +89,11 @@ def _below(parts: tuple[Part, ...]) -> tuple[Outcome, str]:
     return (Outcome.BELOW_FLOOR if below else Outcome.PASS), told
 
 
-def _outcome(hits: int, total: int, contract: Contract) -> tuple[Outcome, str]:
+def _outcome(right: dict[str, bool], contract: Contract, *, missed: set[str]) -> tuple[Outcome, str]:
+    hits, total = sum(right.values()), len(right)
     if total < len(contract.counted):
+        if why := below(contract, missed):
+            return Outcome.BELOW_FLOOR, why
         return Outcome.INCOMPLETE, f"{len(contract.counted) - total} of {len(contract.counted)} cases were not scored"
     if contract.must and hits < total:
         return Outcome.BELOW_FLOOR, f"{total - hits} of {total} that must be right are not"
@@ -141,14 +150,10 @@ def _gaps(report: Report) -> tuple[str, ...]:
     asked = Counter((result.test, result.case) for result in report.results)
     expected = {(contract.test, case) for contract in report.contracts for case in contract.ids}
     for contract in report.contracts:
-        missing = [case for case in contract.ids if not asked[contract.test, case]]
-        if missing:
-            gaps.append(f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})")
         if not contract.counted:
             gaps.append(f"no case: {contract.test} asks nothing that counts: write cases that training has not seen")
         if contract.held_out and not contract.attempt:
             gaps.append(f"not counted: {contract.test}: which attempt this is at its held-out cases is not known")
-        gaps += scores.gaps(contract, by_test(report).get(contract.test, []), report.made)
     times = {contract.test: contract.repeats for contract in report.contracts}
     gaps += [
         f"asked {n} times, not {times.get(test, 1)}: {test}: {case}"
@@ -157,6 +162,14 @@ def _gaps(report: Report) -> tuple[str, ...]:
     ]
     gaps += [f"unknown: {test}: {case} is in no contract" for test, case in asked if (test, case) not in expected]
     return tuple(gaps)
+
+
+def _unasked(contract: Contract, own: list[Result], report: Report) -> list[str]:
+    """What was not asked, or has no judge's score."""
+    asked = {result.case for result in own}
+    missing = [case for case in contract.ids if case not in asked]
+    told = [f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})"] if missing else []
+    return [*told, *scores.gaps(contract, own, report.made)]
 
 
 def _lost(report: Report, champion: Report | None) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ import os
 import signal
 
 import pytest
+import scipy.optimize
+import scipy.special  # noqa: F401 - here, for pytester takes modules back, and native ones load but once
 
 from gate import machine
 from tests.project import Project
@@ -16,6 +18,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A job in the background of a shell is started deaf to Ctrl-C, and so is what it starts."""
 os.environ["GATE_CACHE"] = str(machine.cache_folder())
 """pytester gives each test a home of its own; the demo model stays in the user's cache all the same."""
+
+
+@pytest.fixture(autouse=True)
+def _replies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test's models have answered is known to that test alone."""
+    monkeypatch.setenv("GATE_REPLIES", str(tmp_path_factory.mktemp("replies") / "replies.sqlite"))
 
 
 @pytest.fixture

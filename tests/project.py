@@ -66,8 +66,9 @@ class Project:
     def script(self, *rules: dict[str, Any]) -> None:
         (self.path / "answers.jsonl").write_text("".join(json.dumps(rule) + "\n" for rule in rules))
 
-    def run(self, *arguments: str, model: str = "scripted:answers.jsonl") -> pytest.RunResult:
-        quick = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+    def run(self, *arguments: str, model: str = "scripted:answers.jsonl", fresh: bool = True) -> pytest.RunResult:
+        """Grade; `fresh` asks anew what an earlier run of the test has asked."""
+        quick = ("-p", "no:hypothesispytest", "-p", "no:anyio", *(("--gate-fresh",) if fresh else ()))
         return self.pytester.runpytest_subprocess(*quick, "--model", model, *arguments, timeout=120)
 
     def report(self) -> dict[str, Any]:

@@ -323,7 +323,7 @@ def an_editor(*edits: str) -> str:
 
 def test_the_editor_opens_again_with_the_error_until_the_case_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = """text.replace('"ls"', '5')"""
-    right = """text.replace('5', '"pwd of ana@firm.org"')"""
+    right = """text.replace('5', '"pwd of ana@firm.org"').replace('files, please', 'files of ana@firm.org')"""
     monkeypatch.setenv("VISUAL", an_editor(wrong, right))
     assert add("live.jsonl", "--pair", pair(), "--edit") == 0
     assert "# the model called terminal(" in Path("seen2").read_text()

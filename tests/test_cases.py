@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from gate import cases, jsonl
 from gate.errors import CaseError
 from tests.project import TOOL, a_case
+
+HALF = a_case("half", tools=[], calls=[], messages=[{"role": "user", "content": "größe \ud83d"}])
 
 
 @pytest.fixture
@@ -112,6 +115,22 @@ def test_the_digest_is_over_what_is_asked_and_expected(fixtures: Path) -> None:
         a_case("pwd", expect={"calls": []}),
     ]
     assert len({plain, *[load(fixtures, row).digest for row in different]}) == 6
+
+
+def test_digests_and_marks_are_those_of_canonical_json(fixtures: Path) -> None:
+    """Ledgers and reports hold them: another way to reckon them must give the same."""
+    found = load(fixtures, a_case("pwd", tools=[TOOL]), a_case("ls", max_tokens=7), HALF).cases
+
+    def sha256(value: Any) -> str:
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    asked = [[c.id, c.messages, c.tools, c.expect, c.split, c.max_tokens] for c in found]
+    assert cases.digest(found) == sha256(asked)
+    assert cases.digest(()) == sha256([])
+    assert cases.all_marks(found) == [cases.marks(case) for case in found]
+    marks = [(sha256([row])[:16], sha256([c.messages, c.tools])[:16]) for row, c in zip(asked, found, strict=True)]
+    assert cases.all_marks(found) == marks
 
 
 def test_a_tools_file_that_changes_is_read_again(fixtures: Path) -> None:

@@ -76,7 +76,7 @@ def asking(server: Served, **more: Any) -> Client:
 
 def test_a_request_holds_every_sampling_parameter_and_the_key() -> None:
     with served() as server, asking(server) as ask:
-        model = Model(ask)
+        model = Model(lambda q: ask.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens))
         assert model.chat([{"role": "user", "content": "hi"}], max_tokens=9).content == "ok"
     assert server.asked == [
         {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

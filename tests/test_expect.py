@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from typing import Any
@@ -368,6 +369,24 @@ def test_a_wrong_tool_is_named_with_its_path(tools: Any, problem: str) -> None:
     lines = check({}, tools)
     assert len(lines) == 1
     assert lines[0].startswith(problem)
+
+
+def test_an_expectation_or_a_tool_that_was_changed_is_looked_at_again() -> None:
+    expect, tools = asked(call("terminal", command="ls")), copy.deepcopy(TOOLS)
+    assert check(expect, tools) == []
+    tools[0]["function"]["parameters"]["type"] = 7
+    assert "invalid schema" in check(expect, tools)[0]
+    expect["calls"][0]["arguments"] = {"command": {"$regexp": "ls"}}
+    assert "is no matcher" in check(expect, TOOLS)[0]
+    with pytest.raises(CaseError, match="is no matcher"):
+        compare(expect, [], TOOLS)
+
+
+def test_tools_that_differ_in_1_and_true_are_told_apart() -> None:
+    for const, fits in ((1, True), (True, False)):
+        tools = [tool("f", {"n": {"const": const}})]
+        assert (check(asked(call("f", n=1)), tools) == []) is fits
+        assert (compare(asked(call("f", n=1)), [call("f", n=1)], tools) == []) is fits
 
 
 def test_a_required_argument_with_a_default_need_not_be_named() -> None:

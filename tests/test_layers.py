@@ -10,7 +10,7 @@ import pytest
 GATE = Path(__file__).parent.parent / "gate"
 LAYERS = [
     {"types", "errors", "hookspecs"},
-    {"jsonl", "disk", "machine", "sandbox", "together"},
+    {"jsonl", "disk", "machine", "sandbox", "together", "recall", "shape"},
     {
         "stats",
         "words",
@@ -37,6 +37,11 @@ LAYERS = [
         "policy",
         "tensors",
         "scan",
+        "settle",
+        "certain",
+        "earlier",
+        "ahead",
+        "known",
     },
     {
         "verdict",
@@ -55,6 +60,7 @@ LAYERS = [
         "signing",
     },
     {
+        "asking",
         "render",
         "matrix",
         "judgement",

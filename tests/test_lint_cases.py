@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gate import burned
 from gate.casebook import lint as lint_cases
 from gate.errors import CaseError
 from gate.types import Json
@@ -215,8 +216,39 @@ def test_a_sealed_file_without_its_key_is_no_error(
     assert "warn  exam.jsonl: is sealed and does not open here" in capsys.readouterr().out
 
 
+def test_a_sealed_file_that_its_key_does_not_open_is_an_error(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "a.key").write_bytes(b"A" * 43 + b"=")
+    monkeypatch.setenv("GATE_SEAL_KEY", str(here / "a.key"))
+    write(here, *GOOD)
+    (here / "exam.jsonl.sealed").write_bytes(b"anything")
+    assert lint() == 1
+    assert "error exam.jsonl: does not open with the key" in capsys.readouterr().out
+
+
+def test_a_plain_file_beside_a_sealed_one_is_an_error(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here, *GOOD)
+    (here / "c.jsonl.sealed").write_bytes(b"anything")
+    assert lint() == 1
+    assert "error c.jsonl: stands beside c.jsonl.sealed: remove one of them" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "status"), [("pwd!", 1), ("Where am I?", 1), ("Name this place.", 0)])
+def test_a_fresh_case_that_asks_what_training_has_learned_is_an_error(
+    here: Path, capsys: pytest.CaptureFixture[str], text: str, status: int
+) -> None:
+    write(here, *GOOD, asks("x", text, replaces="pwd"))
+    told = {"0" * 16: ["request: pwd", "request: where am i"]}
+    burned.burn(here.parent.parent / "registry", {"0" * 16: "pwd"}, {"repair": "r"}, told)
+    assert lint() == status
+    assert ("x: replaces nothing: asks nearly what the burned case 'pwd' asks" in capsys.readouterr().out) is bool(
+        status
+    )
+
+
 def test_many_cases_take_seconds(here: Path) -> None:
-    """10,000 take some ten seconds of one core, half of them to load as a run does; here a tenth of it."""
+    """10,000 take some five seconds of one core (benchmarks/startup.py); here a tenth of it, on a machine at work."""
     dice = random.Random(0)
     words = [f"w{n}" for n in range(3000)]
     write(here, *[asks(f"n{n}", " ".join(dice.choices(words, k=14)), tools="both") for n in range(1000)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -26,6 +27,34 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         command.main(["--help"])
     assert ended.value.code == 0
     assert "pytest --model PATH" in capsys.readouterr().out
+
+
+def test_every_command_is_found_by_its_name_alone() -> None:
+    parser = argparse.ArgumentParser()
+    every = parser.add_subparsers()
+    command._add_modules(every, "")
+    assert set(every.choices) == set(command.COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(command.COMMANDS))
+def test_a_command_alone_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"gate {name}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_unknown_command_is_told_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["promot"])
+    out = capsys.readouterr().err
+    assert "promote" in out
+    assert "fetch" in out
+
+
+def test_a_command_imports_nothing_that_another_one_needs() -> None:
+    code = "import sys; from gate.__main__ import _parser; _parser('lint-cases'); print('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_show_decides_again_from_a_report_or_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ def test_control_characters_of_a_model_never_reach_the_terminal(project: Project
 def test_the_smallest_margins_are_listed_as_fragile(project: Project) -> None:
     project.script(right("pwd") | {"gap": 4.0}, right("ls") | {"gap": 0.11})
     result = project.run()
-    lines = [line for line in result.outlines if "nats" in line]
+    lines = [line for line in result.outlines if " nats  " in line]
     assert lines == ["   0.110 nats  test_calls::test_calls ls", "   4.000 nats  test_calls::test_calls pwd"]
 
 

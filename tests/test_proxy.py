@@ -19,6 +19,7 @@ from gate.proxy import command as proxy
 from gate.proxy import link as proxy_link
 from gate.proxy import seen as proxy_seen
 from gate.proxy import upstream as proxy_upstream
+from gate.proxy.headers import is_here
 from gate.proxy.link import Settings
 from gate.proxy.relay import Relay
 from gate.proxy.save import Saving, append, check
@@ -76,7 +77,7 @@ class Place:
 
     async def saved(self, count: int = 1) -> list[dict[str, Any]]:
         for _ in range(500):
-            lines = self.file.read_text().splitlines()
+            lines = self.file.read_text().split("\n")[:-1]
             if len(lines) >= count:
                 return [json.loads(line) for line in lines]
             await asyncio.sleep(0.01)
@@ -445,6 +446,7 @@ def test_a_client_that_does_not_read_slows_the_server_and_is_let_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proxy_link, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(proxy_link, "UNREAD_SECONDS", 0.3)
 
     async def scenario() -> None:
         written, gone = 0, asyncio.Event()
@@ -460,22 +462,104 @@ def test_a_client_that_does_not_read_slows_the_server_and_is_let_go(
             finally:
                 gone.set()
 
-        async with proxied(answer, tmp_path, seconds=0.3) as place:
+        async with proxied(answer, tmp_path) as place:
             client = socket.create_connection(("127.0.0.1", place.port))
-            client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.sendall(post())
             await asyncio.wait_for(gone.wait(), 3)
             assert 0 < written < 50
             await asyncio.sleep(0.3)
             open_ = [each for each in psutil.Process().net_connections() if each.laddr and each.laddr[1] == place.port]
             assert [each.status for each in open_] == ["LISTEN"]
             client.close()
+            line = (await place.saved())[0]
+            assert (line["partial"], line["why"]) == (True, "the client read nothing for 0.3 s")
 
     run(scenario())
+
+
+def test_a_client_that_reads_late_is_not_the_servers_silence(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        body = b'{"a":"' + bytes(30 * 2**20).replace(b"\0", b"x") + b'"}'
+        async with proxied(plain(body), tmp_path, seconds=0.2) as place:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port, limit=2**12)
+            writer.write(post())
+            await asyncio.sleep(1)
+            assert (await reader.read(-1)).endswith(body)
+            writer.close()
+            assert "partial" not in (await place.saved())[0]
+
+    run(scenario())
+
+
+def test_a_kept_connection_that_the_server_closes_is_tried_anew_once(tmp_path: Path) -> None:
+    async def second_breaks(asked: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"again" in asked and b"again" not in seen:
+            seen.append(b"again")
+            writer.close()
+        else:
+            await plain()(asked, reader, writer)
+
+    async def scenario() -> None:
+        async with proxied(second_breaks, tmp_path) as place:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            for body in (CHAT, b'{"again":1}'):
+                writer.write(post(body, close=False))
+                assert (await hear(reader)).endswith(WHOLE)
+            writer.close()
+            assert place.connections == 2
+            assert len(place.heard) == 3
+
+    seen: list[bytes] = []
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"Origin: https://evil.com\r\n", 403),
+        (b"Origin: null\r\n", 403),
+        (b"Origin: http://localhost.evil.com\r\n", 403),
+        (b"Origin: http://localhost\r\nOrigin: https://evil.com\r\n", 403),
+        (b"Sec-Fetch-Site: cross-site\r\n", 403),
+        (b"Sec-Fetch-Site: same-site\r\n", 403),
+        (b"Sec-Fetch-Site: same-origin\r\n", 200),
+        (b"Origin: http://localhost:3000\r\nSec-Fetch-Site: cross-site\r\n", 200),
+        (b"Origin: http://[::1]:3000\r\n", 200),
+    ],
+)
+def test_a_web_page_of_elsewhere_reaches_nothing_and_is_not_recorded(
+    headers: bytes, status: int, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with proxied(plain(), tmp_path) as place:
+            got = await place.ask(post(headers=headers))
+            assert got.startswith(b"HTTP/1.1 %d " % status)
+            assert len(place.heard) == (status == 200)
+        assert len(place.file.read_text().splitlines()) == (status == 200)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:80"])
+def test_this_machine_has_several_names(host: str) -> None:
+    assert is_here(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "[::1]evil.com", "localhost:80@evil.com", "127.0.0.1:80.evil.com", "127.0.0.1, evil.com", "localhost/x"),
+        *("evil.com", "[::1", "::1]", "[]", ":80", "127.0.0.1.evil.com"),
+    ],
+)
+def test_no_other_host_passes_for_this_machine(host: str) -> None:
+    assert not is_here(host)
 
 
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
+        (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 421),
         (b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n", 400),
         (b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: rebound.example.com\r\n\r\n", 421),
@@ -483,7 +567,7 @@ def test_a_client_that_does_not_read_slows_the_server_and_is_let_go(
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     ],
-    ids=["forward", "connect", "rebinding", "two lengths", "long head", "tls"],
+    ids=["no host", "forward", "connect", "rebinding", "two lengths", "long head", "tls"],
 )
 def test_what_could_lead_elsewhere_is_refused(request_: bytes, status: int, tmp_path: Path) -> None:
     async def scenario() -> None:

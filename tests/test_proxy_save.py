@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from gate import jsonl
 from gate.errors import GateError
+from gate.proxy import line as proxy_line
 from gate.proxy import save as proxy_save
 from gate.proxy.line import RAW_LIMIT, Exchange, line
 from gate.proxy.save import Saving, append, check
@@ -175,8 +178,26 @@ def test_half_a_surrogate_pair_survives() -> None:
     assert read(an_exchange(rb'{"a": "\ud83d"}'))["response"] == {"a": "\ud83d"}
 
 
-def test_a_compressed_answer_is_named_and_not_unpacked() -> None:
-    assert read(an_exchange(b"1234", encoding="gzip"))["response"] == {"raw": "(gzip, 4 bytes)"}
+@pytest.mark.parametrize(("encoding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_answer_is_saved_in_plain(encoding: str, packed: Any) -> None:
+    assert read(an_exchange(packed(b'{"a": 1}'), encoding=encoding))["response"] == {"a": 1}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_what_cannot_be_unpacked_is_named(encoding: str) -> None:
+    assert read(an_exchange(b"1234", encoding=encoding))["response"] == {"raw": f"({encoding}, 4 bytes)"}
+
+
+def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_line, "UNPACKED_LIMIT", 1000)
+    bomb = gzip.compress(bytes(100_000))
+    assert read(an_exchange(bomb, encoding="gzip"))["response"] == {"raw": f"(gzip, {len(bomb)} bytes)"}
+
+
+def test_what_the_client_did_not_get_is_partial_though_its_end_came_here() -> None:
+    data = (streamed(delta(content="a")) + END).encode()
+    told = read(an_exchange(data, kind="text/event-stream", why="the client read nothing for 1 s", unread=True))
+    assert (told["partial"], told["why"]) == (True, "the client read nothing for 1 s")
 
 
 KEYS = ["choices", "delta", "message", "index", "tool_calls", "function", "arguments", "name", "id", "content", "raw"]

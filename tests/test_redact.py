@@ -71,6 +71,17 @@ VENDORS = {
     "notion": ("nt" + "n_", fake(46)),
     "figma": ("fi" + "gd_", fake(40)),
     "atlassian": ("AT" + "ATT3", fake(180)),
+    "langsmith": ("ls" + "v2_pt_", f"{hexed(32)}_{hexed(10)}"),
+    **{
+        f"new relic {kind}": (f"NR{kind}" + "-", fake(28, string.ascii_uppercase).upper())
+        for kind in ("AK", "II", "AL", "RA")
+    },
+    "brevo": ("xkey" + "sib-", f"{hexed(64)}-{fake(16)}"),
+    "brevo smtp": ("xsmtp" + "sib-", f"{hexed(64)}-{fake(16)}"),
+    "heroku": ("HR" + "KU-", f"{hexed(8)}-{hexed(4)}-{hexed(4)}-{hexed(4)}-{hexed(12)}"),
+    "pulumi": ("pu" + "l-", hexed(40)),
+    "artifactory": ("AK" + "Cp8", fake(64)),
+    "nomic": ("n" + "k-", fake(40)),
     "age": ("AGE-" + "SECRET-KEY-", fake(58, string.ascii_uppercase + string.digits).upper()),
     "slack hook": ("https://hooks.sl" + "ack.com/services/", f"T0123456/B0123456/{fake(24)}"),
     "discord hook": ("https://disc" + "ord.com/api/webhooks/123456789012/", fake(68)),
@@ -181,6 +192,16 @@ ORDINARY = [
     "sk-fading-circle-container-wide, task-1234567890-abcdefghij-klmnop, risk-adjusted-returns-2024-overview",
     "def _value(expected: Any, pick: int) -> Any:\n    return {key: expected[key] for key in ('$text', '$number')}",
     "Donaudampfschifffahrtsgesellschaftskapitän und Rindfleischetikettierungsüberwachungsaufgabe 2",
+    "aGVsbG8gd29ybGQgaG93IGFyZSB5b3UgdG9kYXk= dGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVy eyJuYW1lIjoieCIsIm4iOjEyfQ==",
+    "the cache key 9f86d081884c7d659a2feaa0c55ad015, the md5 of the key: 9f86d081884c7d659a2feaa0c55ad015",
+    "commit 4fc02e0a1b2c3d4e5f60718293a4b5c6d7e8f901 mends the key. A monkey 9f86d081884c7d659a2feaa0c55ad015",
+    "The secret: practice. A password: letters and digits. Key: value. basic training, bearer instruments",
+    "docker run -u 1000:1000 -p 8080:80 image; curl -u $USER:$PASS x; mysql -p db; mkdir -p folder; cp -a one two",
+    "curl -H 'Authorization: Bearer $TOKEN' x; Authorization: Bearer authentication is used; Bearer token",
+    "postgres://user:$PGPASS@host/db http://localhost:3000/@vite/client https://medium.com:443/@someone/x",
+    "look in /home, /Users, /home/ or C:\\Users; src/home/index.ts; /app/home/index.html; C:\\Users\\Public\\x",
+    "the login machine has a password rule; sk-learn\nrequirements-dev-2024-updates; the api key is required",
+    "src/components/ButtonGroup2/index/Tester1 application/vnd/openxmlformats/document1",
     "sha512-" + "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA" + "==",
 ]
 
@@ -286,14 +307,16 @@ def test_what_is_redacted_holds_no_secret(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * 100_000,
+        "a" * 1_000_000,
         "-----BEGIN A-----\n" * 5_000,
         "a@" * 50_000,
         "password " * 10_000,
         "1." * 50_000,
         "http://a:" * 10_000,
         *(
-            "A1b" * 33_000,
+            "A1b" * 330_000,
+            *("key 0123456789abcdef0123456789abcdef " * 27_000, "sk-proj-abcdef1234\n" * 50_000, "\u200b" * 1_000_000),
+            *("mysql -p " * 11_000, "eyJaaaaaaaa.\n" * 80_000, 'sk-abcde1" + "' * 70_000, "%2Fhome" * 140_000),
             "::" * 50_000,
             "+1 " * 30_000,
             "/home/" * 16_000,
@@ -302,9 +325,9 @@ def test_what_is_redacted_holds_no_secret(text: str) -> None:
             "\\" * 100_000,
         ),
     ],
-    ids=range(13),
+    ids=range(20),
 )
 def test_no_text_takes_long(text: str) -> None:
     started = time.process_time()
     secret.found(text)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 6

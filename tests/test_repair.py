@@ -12,6 +12,7 @@ import pytest
 
 from gate import cases, report
 from gate.checkpoint import identify
+from gate.errors import ReportError
 from gate.preflight import leakage
 from gate.preflight.artifact import Artifact
 from gate.repair import command, place
@@ -83,7 +84,14 @@ def project(folder: Path, rows: list[dict[str, Any]] = CASES, slots: str = SLOTS
     return folder
 
 
-def a_report(folder: Path, stages: dict[str, str], name: str = "run", said: str = "no") -> Path:
+def a_report(
+    folder: Path,
+    stages: dict[str, str],
+    name: str = "run",
+    said: str = "no",
+    made: dict[str, Any] | None = None,
+    checkpoint: dict[str, Any] | None = None,
+) -> Path:
     """A report in which these cases were missed, each with its stage, and all others hit."""
     file = cases.load("a.jsonl", folder / "fixtures")
     digests = tuple(cases.marks(case)[0] for case in file.cases)
@@ -95,7 +103,9 @@ def a_report(folder: Path, stages: dict[str, str], name: str = "run", said: str 
         for case in file.cases
     )
     (folder / name).mkdir(exist_ok=True)
-    report.write(folder / name / "report.json", replace(WHOLE, contracts=(contract,), results=results, breaks=()))
+    told: dict[str, Any] = {"made": WHOLE.made | (made or {}), "checkpoint": WHOLE.checkpoint | (checkpoint or {})}
+    told |= {"contracts": (contract,), "results": results, "breaks": ()}
+    report.write(folder / name / "report.json", replace(WHOLE, **told))
     return folder / name
 
 
@@ -188,7 +198,6 @@ def test_a_report_of_held_out_misses_alone_builds_nothing(tmp_path: Path) -> Non
         ("stop", "mend the stop token"),
         ("length", "max_tokens"),
         ("server", "mend the server"),
-        ("", "not told: grade without --gate-blame=off"),
     ],
 )
 def test_another_stage_gives_no_row_but_advice(
@@ -262,10 +271,46 @@ def test_a_row_that_is_too_long_is_dropped_and_counted(tmp_path: Path, capsys: p
     assert "characters / 3" in out
 
 
-def test_a_miss_counts_once_over_reports_and_is_the_models_if_one_of_them_says_so(tmp_path: Path) -> None:
-    a_report(project(tmp_path), {"status": "template", "todo": "parser"})
-    a_report(tmp_path, {"status": "model"}, name="other")
-    assert repair(tmp_path, run="run other") == 0
-    told = manifest(tmp_path)["misses"]
-    assert told["repaired"] == ["a.jsonl status"]
-    assert [each["case"] for each in told["elsewhere"]] == ["a.jsonl todo"]
+LATER = {"started": "2026-02-01T00:00:00+00:00"}
+
+
+def test_a_miss_counts_once_over_reports_and_not_with_different_stages(tmp_path: Path) -> None:
+    a_report(project(tmp_path), {"status": "template", "todo": "parser", "thanks": "model"})
+    a_report(tmp_path, {"status": "model", "thanks": "model"}, name="other", made=LATER)
+    for order, out in (("run other", "a"), ("other run", "b")):
+        assert repair(tmp_path, run=order, out=out) == 0
+        told = manifest(tmp_path, out)["misses"]
+        assert told["repaired"] == ["a.jsonl thanks"]
+        assert [each["case"] for each in told["elsewhere"]] == ["a.jsonl status"]
+        assert "different stages (model, template)" in told["elsewhere"][0]["mend"]
+
+
+def test_the_newest_result_of_a_case_counts(tmp_path: Path) -> None:
+    a_report(project(tmp_path), {"status": "model"})
+    a_report(tmp_path, {"thanks": "model"}, name="other", made=LATER)
+    assert repair(tmp_path, run="other run") == 0
+    assert manifest(tmp_path)["misses"]["repaired"] == ["a.jsonl thanks"]
+
+
+def test_reports_of_different_checkpoints_are_refused(tmp_path: Path) -> None:
+    a_report(project(tmp_path), {"status": "model"})
+    a_report(tmp_path, {"thanks": "model"}, name="other", checkpoint={"digest": "1" * 64})
+    with pytest.raises(ReportError, match="reports of 2 different checkpoints"):
+        repair(tmp_path, run="run other")
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize(
+    ("blame", "why"),
+    [
+        ({"asked": "off", "problems": {}}, "not told: grade without --gate-blame=off"),
+        ({"asked": "misses", "problems": {"it ran out": 1}}, "not told: blame could not be asked (it ran out)"),
+        ({"asked": "misses", "problems": {}}, "not told: grade again; the report does not say why"),
+    ],
+)
+def test_why_a_miss_has_no_stage_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blame: dict[str, Any], why: str
+) -> None:
+    a_report(project(tmp_path), {"status": ""}, made={"blame": blame | {"seconds": 0.1}})
+    assert repair(tmp_path) == 1
+    assert why in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A repair on disk: planned and not written, the same bytes for one seed, whole whatever kills it, burned last."""
+"""A repair on disk: planned and not written, the same bytes for one seed, whole whatever kills it, burned first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from gate import burned
 from gate.errors import GateError
+from gate.ledger import LedgerError
 from gate.repair import place
 from gate.repair.build import Built
 from gate.repair.length import Ruler
@@ -44,15 +45,13 @@ def test_one_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path) 
 def test_the_cases_that_were_used_are_burned_with_the_manifests_digest(tmp_path: Path) -> None:
     a_report(project(tmp_path), MODEL | {"todo": "template"})
     assert repair(tmp_path) == 0
-    assert sorted(burned.known(tmp_path / "registry").values()) == ["status", "thanks"]
+    assert set(burned.known(tmp_path / "registry").values()) == {"status", "thanks"}
     facts = json.loads((tmp_path / "registry/burned.jsonl").read_text())["facts"]
     assert facts["manifest"] == place.digest(tmp_path / "out/manifest.json")
     assert (facts["repair"], facts["reports"]) == ("out", manifest(tmp_path)["reports"])
 
 
-def test_a_kill_before_the_burning_is_finished_by_the_same_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fails_before_the_burning_leaves_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_report(project(tmp_path), MODEL)
 
     def killed(*_: object) -> int:
@@ -61,15 +60,51 @@ def test_a_kill_before_the_burning_is_finished_by_the_same_command(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(burned, "burn", killed)
         repair(tmp_path)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert not list(tmp_path.rglob("train.jsonl"))
     assert burned.known(tmp_path / "registry") == {}
     assert repair(tmp_path) == repair(tmp_path) == 0
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert len(burned.known(tmp_path / "registry")) == 2
     assert len((tmp_path / "registry/burned.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_kill_in_the_writing_leaves_no_folder_and_the_next_run_makes_it(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_put_in_place_says_that_its_cases_are_burned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_report(project(tmp_path), MODEL)
+
+    def full(*_: object) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patch, pytest.raises(GateError, match="its cases are burned and have no rows yet"):
+        patch.setattr("gate.repair.place.os.replace", full)
+        repair(tmp_path)
+    assert not list(tmp_path.rglob("train.jsonl"))
+    assert set(burned.known(tmp_path / "registry").values()) == {"status", "thanks"}
+    assert repair(tmp_path) == 0
+    assert rows(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["file", "ledger", "lock"])
+def test_a_registry_that_cannot_be_written_stops_it_before_anything_is_built(tmp_path: Path, what: str) -> None:
+    a_report(project(tmp_path), MODEL)
+    if what == "file":
+        (tmp_path / "registry").write_text("")
+    else:
+        (tmp_path / "registry" / ("burned.jsonl" if what == "ledger" else "burned.jsonl.lock")).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(LedgerError):
+        repair(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_killed_run_left_beside_is_gone_after_the_next(tmp_path: Path) -> None:
+    a_report(project(tmp_path), {"secret": "model"})
+    (tmp_path / ".out.part").mkdir()
+    (tmp_path / ".out.part/train.jsonl").write_text("{}\n")
+    assert repair(tmp_path) == 1
+    assert not (tmp_path / ".out.part").exists()
+
+
+def test_a_kill_before_the_rename_leaves_burned_cases_and_the_next_run_makes_the_folder(tmp_path: Path) -> None:
     a_report(project(tmp_path), MODEL)
     child = os.fork()
     if not child:
@@ -78,7 +113,7 @@ def test_a_kill_in_the_writing_leaves_no_folder_and_the_next_run_makes_it(tmp_pa
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "registry").exists()
+    assert set(burned.known(tmp_path / "registry").values()) == {"status", "thanks"}
     assert repair(tmp_path) == 0
     assert not list(tmp_path.glob(".out*"))
 
@@ -96,8 +131,8 @@ def test_a_folder_that_holds_something_else_is_refused_and_nothing_is_burned(tmp
 def test_arguments_are_written_in_the_form_that_the_template_takes(tmp_path: Path) -> None:
     row = Row([{"role": "user", "content": "x"}, spoken("", [call("read", path="é")])], TOOLS, "read", "slots")
     told = Built(parts={"train": [row], "valid": [], "test": []})
-    place.write(tmp_path / "text", told, {}, as_text=True)
-    place.write(tmp_path / "object", told, {}, as_text=Ruler().as_text)
+    place.write(tmp_path / "text", told, {}, lambda _: 0, as_text=True)
+    place.write(tmp_path / "object", told, {}, lambda _: 0, as_text=Ruler().as_text)
     made = [rows(tmp_path, name)[0]["messages"][-1]["tool_calls"][0]["function"] for name in ("text", "object")]
     assert [each["arguments"] for each in made] == ['{"path": "é"}', {"path": "é"}]
     assert not (tmp_path / "text/valid.jsonl").exists()  # mlx-lm stops at an empty file

@@ -13,7 +13,7 @@ import pytest
 from gate.errors import CheckpointError
 from gate.preflight.near import LEAST, normal, shingles
 from gate.repair import balance, length, misses, rows, split, templates, variants
-from gate.repair.guard import VALUES, Guard
+from gate.repair.guard import PART, VALUES, Guard
 from gate.repair.rows import Row, UnknownError, sample, spoken
 from gate.types import Reply
 from tests.test_repair import SLOTS, TOOLS, a_case, call, project
@@ -119,7 +119,7 @@ def test_the_values_of_a_held_out_case_are_refused_only_together(tmp_path: Path)
     guard = Guard(project(tmp_path, [case | {"split": "held-out"}]) / "fixtures")
     told = {
         "4471 Wrightwood Lane": VALUES,
-        "parcel KX-99120": VALUES,
+        "parcel KX-99120": PART,
         "4471 Rosewood Lane": "",
         "path": "",  # a word of the tool's own schema
     }
@@ -128,7 +128,7 @@ def test_the_values_of_a_held_out_case_are_refused_only_together(tmp_path: Path)
             [{"role": "user", "content": f"Fetch {value} now"}, spoken("", [call("read", path=value)])], TOOLS, "", ""
         )
         assert guard.refusals([row]) == [why], value
-    both = [call("read", path="parcel KX-99120"), call("read", path="another/place.txt")]
+    both = [call("read", path="4471 Wrightwood Lane"), call("read", path="another/place.txt")]
     assert guard.refusals([Row([{"role": "user", "content": "Both"}, spoken("", both)], TOOLS, "", "")]) == [""]
 
 

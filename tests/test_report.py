@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gate import report, stats
 from gate.errors import ReportError
-from gate.types import Break, Contract, Reply, Report, Result
+from gate.types import Break, Contract, Outcome, Reply, Report, Result
 
 REPLY = Reply(
     "hi \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
@@ -46,6 +49,55 @@ WHOLE = Report(
     breaks=(Break("t[b]", "call: no answer"),),
     skips=(),
 )
+
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def as_json_writes(value: Report) -> bytes:
+    text = json.dumps(report.plain(value), ensure_ascii=False, indent=1)
+    return (report.SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(made=st.dictionaries(TEXTS, VALUES, max_size=4), content=TEXTS, calls=st.lists(VALUES, max_size=2))
+def test_a_report_is_written_as_json_would_be_with_an_indent_of_one(
+    tmp_path: Path, made: Any, content: str, calls: Any
+) -> None:
+    reply = replace(REPLY, content=content, calls=calls, margin=None)
+    whole = replace(WHOLE, made=made, results=(replace(WHOLE.results[0], replies=(reply, REPLY)), WHOLE.results[0]))
+    report.write(tmp_path / "report.json", whole)
+    assert (tmp_path / "report.json").read_bytes() == as_json_writes(whole)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {1: {True: 2, None: 3, 1.5: 4}},
+        {"a": Outcome.PASS, Outcome.PASS: ()},
+        {"a": (1, (2,))},
+        {"a": [math.inf, -math.inf]},
+    ],
+)
+def test_values_that_json_turns_into_others_are_turned_alike(tmp_path: Path, made: Any) -> None:
+    whole = replace(WHOLE, made=made, contracts=(), results=(), breaks=())
+    report.write(tmp_path / "report.json", whole)
+    assert (tmp_path / "report.json").read_bytes() == as_json_writes(whole)
+
+
+def test_a_report_that_cannot_be_written_to_its_end_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report.write(path, WHOLE)
+    odd = replace(WHOLE.results[0], expect={"calls": object()})
+    with pytest.raises(TypeError):
+        report.write(path, replace(WHOLE, results=(*WHOLE.results, odd)))
+    assert report.read(path) == WHOLE
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:

@@ -88,15 +88,67 @@ def test_an_error_in_it_tells_nothing(project: Project, monkeypatch: pytest.Monk
     assert caught.value.__cause__ is None
 
 
-def test_what_is_sealed_can_be_opened_again_and_is_not_sealed_twice(exam: Project) -> None:
-    assert main(["unseal", "fixtures/cases/calls.jsonl.sealed"]) == 0
-    assert SECRET in (exam.path / "fixtures/cases/calls.jsonl").read_text()
-    assert main(["seal", "fixtures/cases/calls.jsonl"]) == 4
-    assert (exam.path / "fixtures/cases/calls.jsonl").exists()
+def test_what_is_sealed_can_be_opened_graded_and_sealed_again(exam: Project) -> None:
+    plain, sealed = (exam.path / "fixtures/cases" / name for name in ("calls.jsonl", "calls.jsonl.sealed"))
+    assert main(["unseal", str(sealed)]) == 0
+    assert SECRET in plain.read_text()
+    assert not sealed.exists()
+    assert len(cases.load("calls.jsonl", exam.path / "fixtures").cases) == 2
+    assert main(["seal", str(plain)]) == 0
+    assert main(["unseal", str(sealed), "--key", "none"]) == 4
+    assert sealed.exists()
 
 
-def test_a_key_in_the_repository_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    (project.path / ".git").mkdir()
+def test_what_is_sealed_already_is_not_sealed_again(exam: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["seal", "fixtures/cases/calls.jsonl.sealed"]) == 4
+    assert "is sealed already" in capsys.readouterr().err
+    sealed = exam.path / "fixtures/cases/calls.jsonl.sealed"
+    assert sealed.exists()
+    other = sealed.rename(sealed.with_name("other.jsonl"))
+    with pytest.raises(CaseError, match="is sealed already"):
+        sealing.seal(other, sealing.key_path())
+
+
+def test_a_plain_file_that_is_there_is_never_written_over(exam: Project) -> None:
+    exam.cases(a_case("pwd"))
+    assert main(["unseal", "fixtures/cases/calls.jsonl.sealed"]) == 4
+    assert SECRET not in (exam.path / "fixtures/cases/calls.jsonl").read_text()
+    assert (exam.path / "fixtures/cases/calls.jsonl.sealed").exists()
+
+
+def test_two_that_are_swapped_open_no_more_and_a_moved_project_does(exam: Project) -> None:
+    exam.cases(a_case("easy"), name="easy.jsonl")
+    assert main(["seal", "fixtures/cases/easy.jsonl"]) == 0
+    one, other = (exam.path / f"fixtures/cases/{name}.jsonl.sealed" for name in ("calls", "easy"))
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(CaseError, match=r"was sealed as easy\.jsonl\.sealed: it was moved or swapped"):
+        cases.load("calls.jsonl", exam.path / "fixtures")
+    one.write_bytes(held)
+    (exam.path / "fixtures").rename(exam.path / "elsewhere")
+    assert len(cases.load("calls.jsonl", exam.path / "elsewhere").cases) == 2
+
+
+def test_what_was_sealed_before_places_were_written_into_it_still_opens(exam: Project) -> None:
+    path = exam.path / "fixtures/cases/old.jsonl.sealed"
+    locker = Fernet(sealing.key_path().read_bytes().strip())
+    path.write_bytes(sealing.UNBOUND + locker.encrypt(json.dumps(a_case("old")).encode()) + b"\n")
+    assert cases.load("old.jsonl", exam.path / "fixtures").cases[0].id == "old"
+
+
+def test_each_command_has_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["unseal", "--help"])
+    assert "deleted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_key_in_the_repository_or_project_is_refused(
+    git: bool, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if git:
+        (project.path / ".git").mkdir()
+        (project.path / "pytest.ini").unlink()
     os.chdir(project.path)
     assert main(["seal", "fixtures/cases/calls.jsonl", "--key", "seal.key"]) == 4
     assert "lies in the repository" in capsys.readouterr().err

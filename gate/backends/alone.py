@@ -25,10 +25,12 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def served(checkpoint: Checkpoint, say: Say, *, context: int, key: str = "GATE_API_KEY") -> Iterator[Server]:
+def served(
+    checkpoint: Checkpoint, say: Say, *, context: int, key: str = "GATE_API_KEY", parallel: int = 1
+) -> Iterator[Server]:
     """A server that answers; it is stopped on the way out. `key`: the variable with a URL's key. Raises ServeError."""
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
-        start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=1, say=say, key=key)
+        start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=parallel, say=say, key=key)
         serving = _serve(checkpoint, start)
         try:
             yield serving.server

@@ -45,7 +45,14 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     command += ["--jinja", "--no-webui", "--no-slots", "--offline", "--seed", "0"]
     environment = machine.model_environment(offline=True) | {"LLAMA_API_KEY": key}
     server = Server(
-        url=f"http://127.0.0.1:{port}/v1", model=alias, runtime="llama.cpp", sampling=SAMPLING, told={}, key=key
+        url=f"http://127.0.0.1:{port}/v1",
+        model=alias,
+        runtime="llama.cpp",
+        sampling=SAMPLING,
+        told={},
+        key=key,
+        at_once=start.parallel,
+        alone={"cache_prompt": False},
     )
     serving = serve(command, server=server, port=port, environment=environment, name="llama-server", start=start)
     try:
@@ -53,7 +60,13 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     except BaseException:
         serving.stop()
         raise
-    return replace(serving, server=replace(server, told=told | {"llama-server": machine.llama_build(program)}))
+    return replace(serving, server=replace(server, told=told | runtime()))
+
+
+def runtime() -> Json:
+    """The version that makes an answer; empty where there is no llama-server."""
+    program = machine.find_llama_server()
+    return {"llama-server": machine.llama_build(program)} if program else {}
 
 
 def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gate import machine
 from gate.backends.process import Serving, Start, free_port, serve, versions
-from gate.types import Checkpoint, Server
+from gate.types import Checkpoint, Json, Server
 
-SAMPLING = {
+SAMPLING: Json = {
     "temperature": 0.0,
     "top_p": 1.0,
     "top_k": 0,
@@ -20,6 +20,14 @@ SAMPLING = {
     "top_logprobs": 2,
 }
 """Everything mlx_lm.server reads from a request. A seed makes it serve the request alone: exact, not batched."""
+TOGETHER: Json = {name: value for name, value in SAMPLING.items() if name != "seed"}
+AT_ONCE = 8
+"""Prompts that mlx_lm.server reads together; it decodes 32 (mlx_lm/server.py: --prompt-concurrency)."""
+
+
+def runtime() -> Json:
+    """The versions that make an answer."""
+    return versions("mlx", "mlx-lm", "transformers")
 
 
 def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
@@ -39,7 +47,9 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
         model="default_model",
         runtime="mlx_lm",
         sampling=SAMPLING,
-        told=versions("mlx", "mlx-lm", "transformers"),
+        told=runtime(),
+        at_once=AT_ONCE,
+        together=TOGETHER,
     )
     environment = machine.model_environment(offline=True)
     return serve(command, server=server, port=port, environment=environment, name="mlx_lm server", start=start)

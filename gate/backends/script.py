@@ -15,6 +15,9 @@ Each line is a rule; the first that matches the last message of a request answer
     {"user": "hello", "prompt": "…"}        the prompt that the template renders; if absent, tools and messages as JSON
 
     {"has": "logs", "content": "…"}         the first rule of this kind whose text stands in the last message
+    {"user": "hello", "content": "Hi.", "gap": 0.3}   log-probabilities: the two best tokens are 0.3 nats apart
+    {"user": "hello", "content": "Hi.", "alone": {…}}   the rule by which the same is answered when it is asked alone
+    {"user": "hello", "content": "Hi.", "log": true}  each request is told in server.log
 
 A rule without "user" or "has" matches everything. Where no rule matches, the answer is "(no rule)". One-token requests
 are always answered, so that the server counts as ready, and so are the texts given with --always.
@@ -36,7 +39,7 @@ from gate.errors import CaseError
 from gate.types import Json
 
 KEYS = {"user", "content", "calls", "finish", "reasoning", "message", "status", "body", "seconds", "close", "die"}
-KEYS |= {"gap", "runtime", "raw", "prompt", "has"}
+KEYS |= {"gap", "runtime", "raw", "prompt", "has", "alone", "log"}
 
 
 def read_rules(path: Path) -> list[Json]:
@@ -62,6 +65,7 @@ def main() -> None:
     rules = read_rules(arguments.script)
     told: dict[str, Any] = {"exact": _by_user(rules), "anything": _first_open(rules), "always": tuple(arguments.always)}
     told["parts"] = [rule for rule in rules if "has" in rule]
+    told["gap"] = 1.0 if any("gap" in rule for rule in rules) else None
     handler = type("Handler", (_Handler,), told)
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), handler) as server:
         server.serve_forever()
@@ -74,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
     parts: list[Json] = []  # noqa: RUF012
     anything: Json | None = None
     always: tuple[str, ...] = ()
+    gap: float | None = None
 
     def do_GET(self) -> None:
         known = {"/health": {"status": "ok"}, "/v1/models": {"object": "list", "data": [{"id": "scripted"}]}}
@@ -88,9 +93,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, json.dumps({"prompt": prompt}))
         if self.path == "/v1/completions":
             return self._answer(_raw(self._rule_of_prompt(request["prompt"])), _text_completion)
-        return self._answer(self._rule(_asked(request)), _streamed if request.get("stream") else _completion)
+        rule = self._rule(_asked(request))
+        if request.get("alone"):
+            rule = rule.get("alone", rule)
+        return self._answer(rule, _streamed if request.get("stream") else _completion)
 
     def _answer(self, rule: Json, complete: Callable[[Json], str]) -> None:
+        if rule.get("log"):
+            print("asked", rule["user"], flush=True)
         time.sleep(rule.get("seconds", 0))
         if rule.get("die"):
             os._exit(3)
@@ -100,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(rule.get("status", 200), rule.get("body") or complete(rule))
 
     def _rule(self, asked: str) -> Json:
-        open_rule = {"content": "one two three"} if asked in self.always else self.anything
+        always = {"content": "one two three", "gap": self.gap}
+        open_rule = always if asked in self.always else self.anything
         part = next((rule for rule in self.parts if rule["has"] in asked), None)
         return self.exact.get(asked) or part or open_rule or {"content": "(no rule)"}
 

@@ -16,6 +16,8 @@ from gate.types import Checkpoint, Json, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "logprobs": True, "top_logprobs": 2}
 
+AT_ONCE = 8
+
 
 def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     """The hook for kind scripted. Raises ServeError for a bad script."""
@@ -29,5 +31,7 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     command = [*machine.PYTHON, "-m", "gate.backends.script", str(checkpoint.path), "--port", str(port)]
     command += [part for prompt in canary.PROMPTS for part in ("--always", prompt)]
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), "scripted")
-    server = Server(f"http://127.0.0.1:{port}/v1", "scripted", runtime, SAMPLING, {"rules": len(rules)})
+    told = {"rules": len(rules)}
+    url = f"http://127.0.0.1:{port}/v1"
+    server = Server(url, "scripted", runtime, SAMPLING, told, at_once=AT_ONCE, alone={"alone": True})
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 
+from gate.backends import mlx
 from gate.backends.process import Serving, Start
 from gate.client import Client
 from gate.errors import AskError, ServeError
@@ -16,6 +17,8 @@ SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "presence_penalty": 0.0, "fr
 LOGPROBS: Json = {"logprobs": True, "top_logprobs": 2}
 ATTEMPTS: tuple[Json, ...] = (SAMPLING | LOGPROBS, SAMPLING, {"temperature": 0.0, "max_completion_tokens": 1})
 """Sampling parameters, most wanted first: some servers refuse log-probabilities, some the older names."""
+AT_ONCE = 4
+"""Requests that a server is sent at once which does not say how many it decodes together."""
 
 
 def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
@@ -46,12 +49,16 @@ def _introduced(server: Server, timeout: float) -> Server:
     names = sorted(str(model.get("id")) for model in models.get("data") or [] if isinstance(model, dict))
     told: Json = {"server": software, "models": names}
     if "build_info" in props:
+        slots = props.get("total_slots")
+        server = replace(server, at_once=slots if isinstance(slots, int) and slots > 0 else 1)
         kept = ("build_info", "chat_template", "chat_template_caps", "model_path", "total_slots")
         told |= {name: props[name] for name in kept if name in props}
-        return replace(server, runtime="llama.cpp", told=told, model=server.model or _only(names, server))
+        alone = {"cache_prompt": False}
+        return replace(server, runtime="llama.cpp", told=told, model=server.model or _only(names, server), alone=alone)
     if software.startswith("BaseHTTP/"):
-        return replace(server, runtime="mlx_lm", told=told, model=server.model or "default_model")
-    return replace(server, told=told, model=server.model or _only(names, server))
+        model = server.model or "default_model"
+        return replace(server, runtime="mlx_lm", told=told, model=model, at_once=mlx.AT_ONCE)
+    return replace(server, told=told, model=server.model or _only(names, server), at_once=AT_ONCE)
 
 
 def _only(names: list[str], server: Server) -> str:
@@ -68,7 +75,9 @@ def _answering(server: Server, start: Start) -> Server:
         with Client(candidate, timeout=start.timeout) as client:
             status, text = client.ping()
         if status == 200:
-            return replace(candidate, told=server.told | _fingerprint(text))
+            together = {name: value for name, value in sampling.items() if name != "seed"}
+            batched = together if server.runtime == "mlx_lm" else None
+            return replace(candidate, told=server.told | _fingerprint(text), together=batched)
         refusal = refusal or f"HTTP {status}: {text[:500]}"
         if status not in (400, 422):
             break

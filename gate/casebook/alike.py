@@ -6,16 +6,13 @@ it tells what is asked there.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gate.burned import said
 from gate.preflight.near import LEAST, Known, normal
-from gate.types import Case, Json
-
-WORDS = 5
-"""Fewer words than these, said after an earlier turn ("yes, do it"), are no question without that turn."""
+from gate.types import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +54,6 @@ def _firsts(numbers: Sequence[int], known: Sequence[Case]) -> list[int]:
 def _by_words(every: Sequence[Case]) -> dict[str, list[int]]:
     found: defaultdict[str, list[int]] = defaultdict(list)
     for number, case in enumerate(every):
-        text = _text(case.messages)
+        text = said(case.messages)
         found[normal(text) or text].append(number)
     return found
-
-
-def _text(messages: list[Json]) -> str:
-    """From the last user message on: what a tool answered since then makes it another question."""
-    users = [number for number, message in enumerate(messages) if message["role"] == "user"]
-    enough = users and (len(users) == 1 or len((messages[users[-1]]["content"] or "").split()) >= WORDS)
-    asked = messages[users[-1] :] if enough else messages
-    said = [part for each in asked if each["role"] not in ("system", "developer") for part in _parts(each)]
-    return "\n".join(filter(None, said))
-
-
-def _parts(message: Json) -> Iterator[str]:
-    yield message["content"] or ""
-    for call in message.get("tool_calls", []):
-        function = call["function"]
-        yield f"{function['name']} {json.dumps(function['arguments'], sort_keys=True, ensure_ascii=False)}"

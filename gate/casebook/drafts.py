@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gate import jsonl
-from gate.casebook import places, sources
+from gate.casebook import places, reading, sources
+from gate.casebook.fitting import advice, misfit, taken
 from gate.casebook.reach import contradiction, unreachable
 from gate.casebook.redact import Redactor, plain
 from gate.casebook.sources import Captured
@@ -64,7 +65,9 @@ def captured(given: argparse.Namespace) -> list[Captured | CaseError]:
         return [sources.from_report(Path(given.report[0]), given.report[1], given.fixtures)]
     if not given.pair and not given.chat:
         return [_interview(given)]
-    text, name = _text(given.pair or given.chat)
+    text, name = reading.text(given.pair or given.chat)
+    if not isinstance(text, str) and given.line is None and not given.all:
+        raise CaseError(f"{name}: holds many of them: name one with --line N, or take --all")
     if given.pair:
         found = sources.from_pairs(text, name, given.line)
     else:
@@ -87,20 +90,21 @@ def draft(each: Captured, given: argparse.Namespace, file: str, ids: Sequence[st
     row = _by_name(row, given.fixtures)
     row = {key: row[key] for key in _ORDER if row.get(key) not in (None, [], "") or key == "expect"}
     did = {"calls": each.calls, "content": each.content, "why": list(each.why)}
-    redactor = Redactor(row, did)
-    row, did = redactor.value(row), redactor.value(did, "model")
-    row = {"id": given.id or _id(row, file, ids), **row}
-    told = redactor.told()
+    asked, redactors = row, [Redactor(row, did)]
+    row, did = redactors[0].value(row), redactors[0].value(did, "model")
+    before = {"id": given.id or _id(row, file, ids), **asked}
+    row = {"id": before["id"], **row}
     with places.loader(given.fixtures) as load:
         if given.edit:
             edited = _edited(row, _told(did), load, ids)
             if edited is None:
                 return None
-            again = Redactor(edited)
-            row = again.value(edited)
-            told += again.told()
-        case = _checked(row, load, ids)
-    line = json.dumps(row, ensure_ascii=False)
+            redactors.append(Redactor(edited))
+            before, row = edited, redactors[1].value(edited)
+        case = _still_fit(before, row, load, ids, redactors)
+        if why := misfit(asked, row, taken(redactors)):
+            raise CaseError(f"case {case.id!r}: {why}; {advice(redactors)}")
+    line, told = json.dumps(row, ensure_ascii=False), [line for each in redactors for line in each.told()]
     return Draft(line, case, plain(each.where), did["calls"], did["content"], tuple(did["why"]), tuple(told))
 
 
@@ -193,6 +197,26 @@ def _checked(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> Case
     return case
 
 
+def _still_fit(
+    before: Json, row: Json, load: Callable[[str], Case], ids: Sequence[str], redactors: Sequence[Redactor]
+) -> Case:
+    """The redacted case, checked. Where only redaction made it wrong (a tool's pattern or enum), the error says so."""
+    try:
+        return _checked(row, load, ids)
+    except CaseError as error:
+        if before == row or not taken(redactors) or _is_wrong(before, load, ids):
+            raise
+        raise CaseError(f"{error}: redaction did this; {advice(redactors)}, or loosen the tool's schema") from error
+
+
+def _is_wrong(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> bool:
+    try:
+        _checked(row, load, ids)
+    except CaseError:
+        return True
+    return False
+
+
 def _told(did: Json) -> str:
     """What the model did, as comments above the case in the editor."""
     told = [f"the model called {wanted_call(call)}" for call in did["calls"]]
@@ -238,17 +262,6 @@ def _uncommented(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"what the editor left cannot be read: {error}") from error
     return "\n".join(line for line in kept if not line.lstrip().startswith("#")).strip()
-
-
-def _text(name: str) -> tuple[str, str]:
-    """(text, name) of a file or of standard input."""
-    try:
-        data = sys.stdin.buffer.read(sources.MAX_CHARACTERS + 1) if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8-sig"), "stdin" if name == "-" else name
-    except OSError as error:
-        raise CaseError(f"{name}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CaseError(f"{name}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
 
 
 def _interview(given: argparse.Namespace) -> Captured:

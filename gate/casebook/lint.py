@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from gate import cases
+from gate import burned, cases, sealing
 from gate.casebook import places, secret
 from gate.casebook.places import HELD, Placed, Unread
 from gate.casebook.reach import contradiction, unreachable
 from gate.errors import CaseError
 from gate.render import clean
+from gate.slots import REGISTRY
 from gate.words import one_line
 
 ERROR, WARN = "error", "warn"
@@ -35,6 +36,7 @@ expectations that nothing can meet, files that ask one thing only, secrets.
     gate lint-cases                                  every file under fixtures/cases
     gate lint-cases hermes/calls.jsonl               findings of this one alone; it is compared with all
     gate lint-cases --fixtures other/fixtures
+    gate lint-cases --registry other/registry        where cases are burned (gate repair)
 
 error: a run would break, or would prove something else than it seems to. warn: read it and decide. Of a held-out case
 its id is told, and no text.
@@ -63,6 +65,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="case files (default: all of them)")
     parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
+    parser.add_argument("--registry", metavar="DIR", type=Path, default=REGISTRY, help="default %(default)s")
     parser.set_defaults(run=run)
 
 
@@ -75,7 +78,8 @@ def run(given: argparse.Namespace) -> int:
     if unknown := [name for name in chosen if name not in names]:
         raise CaseError(f"{unknown[0]}: is no case file under {given.fixtures / 'cases'}; there are {', '.join(names)}")
     placed, unread = places.read(names, given.fixtures)
-    findings = [*map(_unread, unread), *judged(placed)]
+    findings = [*_twice(names, given.fixtures), *map(_unread, unread), *judged(placed)]
+    findings += _replacing_nothing(placed, burned.known(given.registry))
     findings = [each for each in findings if each.file in chosen]
     print(_table(chosen, placed, findings))
     for line in _lines(findings):
@@ -85,7 +89,18 @@ def run(given: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
+def _twice(names: Sequence[str], fixtures: Path) -> Iterator[Finding]:
+    for name in names:
+        path = fixtures / "cases" / name
+        if path.is_file() and sealing.beside(path).is_file():
+            yield Finding(ERROR, name, 0, f"stands beside {sealing.beside(path).name}: remove one of them")
+
+
 def _unread(each: Unread) -> Finding:
+    """A sealed file may be well where there is no key; with the key that is there it must open."""
+    if each.sealed and (key := sealing.key_path()).is_file():
+        why = f"does not open with the key {key}, or is no case file: bring its own key, or seal it again"
+        return Finding(ERROR, each.file, each.line, why)
     return Finding(WARN if each.sealed else ERROR, each.file, each.line, each.why)
 
 
@@ -139,6 +154,16 @@ def _replaced(placed: Sequence[Placed]) -> Iterator[Finding]:
             if name not in ids or name == each.case.id:
                 what = f"replaces {name!r}, which is {'itself' if name in ids else 'no case of any file'}"
                 yield Finding(ERROR, each.file, each.line, f"{each.case.id}: {what}")
+
+
+def _replacing_nothing(placed: Sequence[Placed], known: Mapping[str, str]) -> Iterator[Finding]:
+    """A case that nearly asks what training has learned is burned itself, and takes no place of another."""
+    found = burned.among([each.case for each in placed], known)
+    for number, id_ in found.items():
+        each = placed[number]
+        if each.case.replaces and id_ != each.case.id:
+            what = f"replaces nothing: asks nearly what the burned case {id_!r} asks, or a row that was built of it"
+            yield Finding(ERROR, each.file, each.line, f"{each.case.id}: {what}: write one that asks something else")
 
 
 def _alike(placed: Sequence[Placed]) -> Iterator[Finding]:

@@ -1,57 +1,42 @@
 """What should not be in a text: keys, passwords, and what tells of a person or a machine.
 
 What looks random (20 characters or more) counts as a secret. Plain hex of a digest's length does not, nor a UUID: in an
-agent's traffic these are commits, checksums and ids, and a key in hex stands beside a name or behind a prefix, by which
-it is found. Addresses that are the same on every machine (127.0.0.1, ::1, netmasks) are none. A person's name in prose
-is found by no pattern.
+agent's traffic these are commits, checksums and ids. It does beside a word such as key, token or secret in its line, or
+behind a vendor's prefix. What is plain text in base64 is judged by that text. Addresses that are the same on every
+machine (127.0.0.1, ::1, netmasks) are none. A person's name in prose is found by no pattern.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any
 
-from gate.casebook.vendors import KEYS
+from gate.casebook import plausible
+from gate.casebook.plausible import ISSUED, SAID
+from gate.casebook.rules import RULES, VENDOR, Rule, after
 from gate.words import join
 
 PLACEHOLDER = re.compile(r"<([A-Z]{1,20})_(\d{1,6})>|REDACTED(?:_(\d{1,6}))?(?!\w)")
 """What gate.casebook.redact writes."""
-RANDOM = 20
-"""Characters from which on a text can look random."""
-_DIGEST = re.compile(
-    r"(?<![A-Za-z0-9])(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-    r"|[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(?![A-Za-z0-9])"
-)
-"""UUID, ObjectId, MD5, SHA-1, SHA-224, -256, -384, -512."""
-_SAID = ("password", "passwd", "passphrase", "passwort", "kennwort", "pwd", "secret")
-"""Names of what people choose themselves: letters alone can be one."""
-_ISSUED = (
-    *("token", "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey", "accesskeyid", "account_key"),
-    *("accountkey", "auth_key", "private_key", "client_key", "encryption_key", "signing_key", "credential", "passcode"),
-    *("x-amz-signature", "x-amz-credential", "x-goog-signature", "?sig", "&sig", "&signature"),
-)
-"""Names of what a machine makes: it has a digit."""
-_DULL = re.compile(
-    "string|text|number|integer|boolean|object|array|null|none|true|false|undefined|required|optional|example|value|"
-    "secret|password|token|bearer|basic|environ|environment|hidden|masked|empty|default|unknown|invalid|expired|missing|"
-    "changed|correct|incorrect|wrong|protected|encrypted|needed|stored|"
-    r"(?:your|xxx|env\.|process\.|os\.|self\.|config\.|settings\.).*|.*(?:\*\*\*|\.\.\.|…).*"
-)
-"""Values that are none: words, placeholders, code that reads a secret from elsewhere."""
-_FILES = re.compile("png|jpe?g|gif|webp|svg|ico|pdf|css|[jt]sx?|py|md|html|json|xml|ya?ml|toml|txt", re.IGNORECASE)
-"""What follows the last dot of a file, and of no mailbox."""
 _ANYBODY = re.compile(r"[~/](?:user|username|name|runner|ubuntu|default|me|you|root|vscode|app|node)", re.IGNORECASE)
-_NUMBERED = re.compile(r"(?:call|chatcmpl|toolu|msg|resp|run|thread|asst|req|fc|tool)[_-]|sha(?:1|256|384|512)-")
-"""Before what a server numbers its answers by, and before checksums."""
-_WORDS = re.compile(r"[A-Z]?[a-z]{2,}")
-_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_HEADS = re.compile(r"(?i)key|token|secret|auth|app_?id|cookie|passw|pwd")
+"""Names whose value is read as `name: value`."""
+_UNSEEN = re.compile("[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff]")
+"""Characters without a width, which part a key for every pattern and for no reader."""
+_WIDE = {0xFF01 + n: 0x21 + n for n in range(94)}
+"""Fullwidth forms of ASCII."""
+_BREAK = re.compile(
+    r"(?<=[\w.=+/-])(?:\r?\n[ \t]{0,20}|(?:\\r)?\\n)(?=[\w+/=-])"
+    r"|\\\r?\n[ \t]{0,20}(?=[\w+/=-])|[\"']\s{0,3}(?:\+\s{0,20}|\\?\n\s{0,20})[\"']"
+)
+"""Where a key can go on: the next line, a backslash before it, the next of two quoted texts."""
+_BEGINNING = re.compile(after("A-Za-z0-9_-") + rf"(?:{VENDOR}|eyJ(?=[\w-]{{8,}}\.[\w-]{{8}}))")
+_GOES_ON = re.compile(r"[\w.+/=-]{0,600}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +50,6 @@ class Secret:
     value: str
     prefix: str = ""
     """Of a vendor's key: what it begins with, and what its placeholder begins with, too."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What to look for where one of the hints is in the lower-case text: hints are found a hundred times faster."""
-
-    kind: str
-    hints: tuple[str, ...]
-    pattern: str
-    """Its group `value` is the secret."""
-    fits: Callable[[re.Match[str]], bool] = lambda _: True
 
 
 def places(value: Any) -> list[tuple[str, Secret]]:
@@ -119,21 +93,49 @@ def owner(key: str, name: str) -> str:
 def found(text: str, name: str = "") -> tuple[Secret, ...]:
     """What a text holds, in its order. `name`: the key whose value it is; if that is "password", it is all secret."""
     every = _found(text)
-    lower = name.lower()
-    said = any(word in lower for word in _SAID)
-    named = said or any(word in lower for word in _ISSUED)
-    if every or not named or PLACEHOLDER.search(text) or any(c.isspace() for c in text):
+    said, issued, headed = _names(name)
+    if every or not headed or PLACEHOLDER.search(text):
         return every
-    return (
-        (Secret("PASSWORD" if said else "TOKEN", 0, len(text), text),)
-        if _chosen(text, quoted=said, issued=not said)
-        else ()
+    if told := _headed(name, text):
+        return told
+    if not (said or issued) or any(c.isspace() for c in text):
+        return every
+    whole = Secret("PASSWORD" if said else "TOKEN", 0, len(text), text)
+    return (whole,) if text and plausible.chosen(text, quoted=said, issued=not said) else ()
+
+
+@lru_cache(maxsize=8192)
+def _names(name: str) -> tuple[bool, bool, bool]:
+    """Is it a name of what people choose, of what a machine makes, or one to be read with its value?"""
+    lower = name.lower()
+    said, issued = any(word in lower for word in SAID), any(word in lower for word in ISSUED)
+    return said, issued, said or issued or _HEADS.search(name) is not None
+
+
+def _headed(name: str, text: str) -> tuple[Secret, ...]:
+    """What `name: text` holds of the text: an Authorization or a Cookie, hex that is called a key."""
+    head = f"{name[:60]}: "
+    return tuple(
+        replace(each, start=each.start - len(head), end=each.end - len(head))
+        for each in _found(head + text)
+        if each.start >= len(head)
     )
 
 
 @lru_cache(maxsize=8192)
 def _found(text: str) -> tuple[Secret, ...]:
     """Where two rules meet, the earlier one has it: it knows more."""
+    if not _UNSEEN.search(text):
+        wide = text.translate(_WIDE)
+        return tuple(replace(each, value=text[each.start : each.end]) for each in _seen(wide))
+    at = [number for number, c in enumerate(text) if not _UNSEEN.match(c)]
+    seen = _seen("".join(text[number] for number in at).translate(_WIDE))
+    spans = [(each, at[each.start], at[each.end - 1] + 1) for each in seen]
+    return tuple(replace(each, start=start, end=end, value=text[start:end]) for each, start, end in spans)
+
+
+def _seen(text: str) -> tuple[Secret, ...]:
+    """The secrets of a text as it is seen: without what has no width."""
     kept: list[Secret] = []
     lower, had = text.lower(), bytearray(len(text))
     for rule, pattern in _compiled():
@@ -141,154 +143,62 @@ def _found(text: str) -> tuple[Secret, ...]:
             continue
         for match in pattern.finditer(text):
             start, end = match.span("value")
-            if had.find(1, start, end) < 0 and not PLACEHOLDER.search(match["value"]) and rule.fits(match):
-                prefix = match["prefix"] if rule.kind == "KEY" else ""
+            if had.find(1, start, end) < 0 and not PLACEHOLDER.search(match["value"]) and _fits(rule, match):
                 had[start:end] = b"\1" * (end - start)
-                kept.append(Secret(rule.kind, start, end, match["value"], prefix))
+                kept.append(Secret(rule.kind, start, end, match["value"], _prefix(rule, match)))
+        if rule.kind == "KEY":
+            kept += _broken(text, had)
     return tuple(sorted(kept, key=lambda secret: secret.start))
 
 
+def _fits(rule: Rule, match: re.Match[str]) -> bool:
+    if rule.kind == "RANDOM" and (inner := plausible.decoded(match["value"])):
+        return bool(_found(inner))
+    return rule.fits(match)
+
+
+def _prefix(rule: Rule, match: re.Match[str]) -> str:
+    return match["prefix"] if rule.kind == "KEY" else ""
+
+
 @lru_cache(maxsize=1)
-def _compiled() -> tuple[tuple[_Rule, re.Pattern[str]], ...]:
-    return tuple((rule, re.compile(rule.pattern)) for rule in _RULES)
+def _compiled() -> tuple[tuple[Rule, re.Pattern[str]], ...]:
+    return tuple((rule, re.compile(rule.pattern)) for rule in RULES)
 
 
-def _chosen(value: str, *, quoted: bool, issued: bool) -> bool:
-    """Can this be what somebody chose or a machine made? A type, a variable or a placeholder is none."""
-    word = value.lower().strip(".!?:")
-    if _DULL.fullmatch(word) or word in (*_SAID, *_ISSUED) or len(set(word)) < 3 or value[0] in "$%{<*":
-        return False
-    odd = any(c.isdigit() or (not issued and c in "!@#$%^&*?") for c in value)
-    return len(value) >= 6 and any(c.isalpha() for c in value) and (odd or quoted)
+def _broken(text: str, had: bytearray) -> Iterator[Secret]:
+    """Keys that a line's end or a quote parts. What is found is marked in `had`."""
+    breaks = list(_BREAK.finditer(text))
+    begins = [0, *(each.end() for each in breaks)]
+    ends = [*(each.start() for each in breaks), len(text)]
+    pieces = [text[begin:end] for begin, end in zip(begins, ends, strict=True)]
+    joined, cuts = "".join(pieces), list(accumulate(map(len, pieces[:-1])))
+    for match in _BEGINNING.finditer(joined) if breaks else ():
+        first = bisect_right(cuts, match.start())
+        last = _last(joined, match, cuts, first)
+        if not last or not _goes_on(joined, match, breaks[first], cuts[first], last):
+            continue
+        start = begins[first] + match.start() - (cuts[first - 1] if first else 0)
+        piece = bisect_left(cuts, last)
+        end = begins[piece] + last - cuts[piece - 1]
+        if had.find(1, start, end) < 0:
+            had[start:end] = b"\1" * (end - start)
+            yield Secret("KEY" if match["prefix"] else "JWT", start, end, text[start:end], match["prefix"] or "")
 
 
-def _paired(match: re.Match[str]) -> bool:
-    """`name = value`: code that reads a secret from elsewhere holds none."""
-    text, end = match.string, match.end("value")
-    closed = bool(match["quote"]) and text[end : end + 1] in ("\\", '"', "'", "`")
-    if text[end : end + 1] in ("(", "[") or (match["sign"] == " " and not match["flag"]):
-        return False
-    if not closed and any(word in match["value"].lower() for word in (*_SAID, *_ISSUED)):
-        return False  # password=my_password: a variable
-    said, tight = match["name"].lower() in _SAID, match["sign"].strip() == match["sign"] == "="
-    before = text[max(0, match.start() - 1) : match.start()]
-    shell = tight and bool(match["flag"] or match["name"].isupper() or before in ("?", "&"))
-    return _chosen(match["value"], quoted=said and (closed or shell), issued=not said)
+def _last(joined: str, match: re.Match[str], cuts: list[int], first: int) -> int:
+    """Where a key ends whose first break is the cut `first`: with the first piece that makes it whole; 0 for none."""
+    start, token = match.start(), _GOES_ON.match(joined, match.start())
+    last = token.end() if token else start
+    if first == len(cuts) or cuts[first] >= last:
+        return 0
+    for end in [*(cut for cut in cuts[first + 1 : first + 4] if cut < last), last]:
+        if joined[end - 1] != "." and _BEGINNING.match(joined, start, end):
+            return end
+    return 0
 
 
-def _address(match: re.Match[str]) -> bool:
-    """Is it an IP address, and not a version or one that every machine has?"""
-    text, before = match["value"], match.string[max(0, match.start() - 12) : match.start()]
-    if text.endswith(".0.0.0") or re.search(r"(?i)(?:version|release|ver\.?|\bv)[\s:=]*$", before):
-        return False
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if address.is_loopback or address.is_unspecified or text.lower().startswith(("255.", "ffff:ffff:")):
-        return False
-    groups = [group for group in text.split(":") if group]  # `a[1::2]` is none
-    return address.version == 4 or len(groups) > 2 or re.match(r"[23f][0-9a-f]{3}:", text.lower()) is not None
-
-
-def _mailbox(match: re.Match[str]) -> bool:
-    shell = match["value"].lower().startswith("git@") and match.string[match.end() : match.end() + 1] in (":", "/")
-    return not shell and not _FILES.fullmatch(match["value"].rpartition(".")[2])
-
-
-def _random(match: re.Match[str]) -> bool:
-    """Shannon's entropy near the most that the length allows, and as many turns between kinds as chance makes."""
-    text = _DIGEST.sub("", match["value"]).strip("=_-+/")
-    if len(text) < RANDOM or _NUMBERED.match(text):
-        return False
-    if not any(c.isdigit() for c in text) or not any(c.isalpha() for c in text):
-        return False
-    entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
-    if _HEX.fullmatch(text):
-        return entropy > 3
-    kinds = ["a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else "-" for c in text]
-    beside = [(a, b) for a, b in pairwise(kinds) if "-" not in (a, b)]
-    turns = sum(a != b for a, b in beside) / max(1, len(beside))  # words have few, however they are joined
-    mixed = "a" in kinds and "A" in kinds
-    if kinds.count("-") > max(2, len(text) / 12) or turns <= (0.4 if mixed else 0.25):
-        return False
-    words = sum(map(len, _WORDS.findall(text))) / len(text) if mixed else 0
-    return words < 0.7 and entropy > 0.8 * math.log2(min(len(text), 64 if mixed else 36))
-
-
-def _pairs(kind: str, names: tuple[str, ...], more: str) -> _Rule:
-    """`name = value` in code, in JSON, also within a text, in a shell and in a URL."""
-    words = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    name = rf"(?P<flag>--[\w-]{{0,30}}?)?(?P<name>{words})\\*[\"'`]?"
-    sign = rf"(?P<sign>\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}|{more}\s)(?P<quote>\\*[\"'`])?"
-    end = r"(?P<value>[^\s\"'`<>(){}\[\],;|&\\]{3,400}[^\s\"'`<>(){}\[\],;|&\\.:])"
-    return _Rule(kind, names, f"(?i){name}{sign}{end}", _paired)
-
-
-def _after(characters: str) -> str:
-    """Not right behind these, but for a line break as JSON writes it in a text."""
-    return rf"(?:(?<![{characters}])|(?<=\\[nrt]))"
-
-
-_NAME = r"\w[\w-]*(?:\.[\w-]+)*"
-_RULES = (
-    _Rule(
-        "PEM",
-        ("-----begin",),
-        r"(?P<value>-----BEGIN [A-Z0-9 ]{1,40}-----"
-        r"(?:(?s:.){0,8000}?-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[nr])*[\w+/=]{16,76})*))",
-    ),
-    _Rule("PASSWORD", ("://",), r"[A-Za-z][\w+.-]{1,20}://[^\s/:@\"'<>]{0,100}:(?P<value>[^\s/\"'<>]{1,200})@"),
-    _Rule("JWT", ("eyj",), _after(r"\w-") + r"(?P<value>eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"),
-    _Rule(
-        "KEY",
-        tuple({start.lower() for start, _, _ in KEYS}),
-        _after("A-Za-z0-9_-")
-        + "(?P<value>(?P<prefix>"
-        + "|".join(f"{re.escape(start)}{more}(?={rest})" for start, more, rest in KEYS)
-        + r")[\w.+/=-]*[\w=-])",
-    ),
-    _Rule(
-        "CREDENTIAL",
-        ("authorization", "api-key"),
-        r"(?i)(?:authorization|x-api-key|\bapi-key)\\*[\"']?\s{0,3}[:=]\s{0,3}\\*[\"']?"
-        r"(?:(?:bearer|basic|token|digest|apikey|negotiate)\s{1,3})?(?P<value>[^\s\"'<>\\,;]{8,4000})",
-        lambda match: any(c.isdigit() for c in match["value"]),
-    ),
-    _Rule(
-        "CREDENTIAL",
-        ("cookie",),
-        r"(?i)\bcookie\\*[\"']?\s{0,3}:\s{0,3}\\*[\"']?(?P<value>[\w-]+=[^\r\n\"'<>\\]{4,4000})",
-    ),
-    _Rule(
-        "CREDENTIAL",
-        ("bearer ", "basic "),
-        r"(?i)\b(?:bearer|basic)\s{1,3}(?P<value>(?=[\w.~+/-]*\d)[\w.~+/-]{12,}=*)",
-    ),
-    _pairs("PASSWORD", _SAID, r"(?:\s(?:is|ist|lautet):?)?"),
-    _pairs("TOKEN", _ISSUED, ""),
-    _Rule(
-        "EMAIL",
-        ("@",),
-        r"(?<![\w.+@-])(?:(?<=\\)[nrt])?+(?P<value>[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*\.[^\W\d_]{2,24})(?!\w)",
-        _mailbox,
-    ),
-    _Rule(
-        "HOME",
-        ("/home/", "/users/", "\\users\\"),
-        _after(r"\w.~-")
-        + rf"(?<!(?<!file:/)/)(?P<value>(?:(?:/var|/export)?/home|(?:(?:/mnt)?/[a-z])?/Users)/(?!Shared\b){_NAME}"
-        rf"|[A-Za-z]:(?:\\{{1,2}}|/)Users(?:\\{{1,2}}|/)(?!Public\b){_NAME}(?: [A-Z]{_NAME}(?=\\))?)",
-    ),
-    _Rule("IP", (), _after(r"\w.") + r"(?P<value>\d{1,3}(?:\.\d{1,3}){3})(?!\.?\d|[A-Za-z_])", _address),
-    _Rule(
-        "IP", ("::", ":"), _after(r"\w:.") + r"(?P<value>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:])", _address
-    ),
-    _Rule(
-        "PHONE",
-        ("+",),
-        _after(r"\w+") + r"(?P<value>\+[1-9]\d{0,2}[\s./-]?(?:\(\d{1,4}\)[\s./-]?)?\d(?:[\s./-]?\d){4,13})(?!\w|,\d)",
-        lambda match: 8 <= sum(c.isdigit() for c in match["value"]) <= 15,
-    ),
-    _Rule("RANDOM", (), r"(?:(?<=\\)[nrt])?+(?P<value>[A-Za-z0-9+/_-]{20,5000}={0,2})", _random),
-)
+def _goes_on(joined: str, match: re.Match[str], parting: re.Match[str], cut: int, last: int) -> bool:
+    """A quote or a backslash says so; behind a bare line's end it must look so."""
+    said = parting[0].strip() not in ("", "\\n", "\\r\\n")
+    return said or plausible.continues(joined[match.end() : cut], joined[cut:last])

@@ -10,20 +10,20 @@ A file holds one of these, a JSON list of them, or one a line.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gate import cases, jsonl, reply
 from gate import report as reports
+from gate.casebook.reading import MAX_CHARACTERS, SAVED
 from gate.casebook.traces import messages as traced
 from gate.errors import AskError, CaseError
 from gate.imports import chat
 from gate.types import Contract, Json, Reply, Report, Result
 from gate.words import show
 
-MAX_CHARACTERS = 64 * 2**20
 HELD = "held-out"
 _STAND_IN = {"role": "assistant", "content": "ok"}
 
@@ -71,12 +71,14 @@ def from_report(path: Path, case_id: str, fixtures: Path) -> Captured:
     return Captured(f"{place}: {case_id}", question, calls, content, result.why, row["expect"], source)
 
 
-def from_pairs(text: str, name: str, line: int | None) -> list[Captured | CaseError]:
+def from_pairs(text: str | Iterator[str], name: str, line: int | None) -> list[Captured | CaseError]:
     """Each request with its response, or that of one line; in place of what cannot be taken, the error."""
     return [_tried(_pair, row, where) for where, row in _rows(text, name, line)]
 
 
-def from_chats(text: str, name: str, line: int | None, *, every: bool, turn: int | None) -> list[Captured | CaseError]:
+def from_chats(
+    text: str | Iterator[str], name: str, line: int | None, *, every: bool, turn: int | None
+) -> list[Captured | CaseError]:
     """The last assistant turn of each conversation; `every` one, or that number `turn`, from 1."""
     found: list[Captured | CaseError] = []
     for where, row in _rows(text, name, line):
@@ -199,15 +201,21 @@ def _file(where: str) -> str:
     return Path(where).name
 
 
-def _rows(text: str, name: str, line: int | None) -> Iterator[tuple[str, Json | CaseError]]:
+def _rows(text: str | Iterator[str], name: str, line: int | None) -> Iterator[tuple[str, Json | CaseError]]:
     """(file:line, object) of one object, of a list of them, or of lines of them. Raises CaseError for none at all."""
-    if len(text) > MAX_CHARACTERS:
-        raise CaseError(f"{name}: is longer than {MAX_CHARACTERS:,} characters: split it")
-    every = list(_whole(text, name) or _lines(text, name))
-    found = [(f"{name}:{number}" if len(every) > 1 else name, row) for number, row in every if line in (None, number)]
-    if not found:
+    if isinstance(text, str):
+        whole = _whole(text, name)
+        rows: Iterable[tuple[int, Json | CaseError]] = whole or list(_lines(text.split("\n"), name, line))
+        alone = len(whole) == 1
+    else:
+        rows, alone = _lines(text, name, line), False
+    empty = True
+    for number, row in rows:
+        if line in (None, number):
+            empty = False
+            yield name if alone else f"{name}:{number}", row
+    if empty:
         raise CaseError(f"{name}: is empty" if line is None else f"{name}: --line {line}: there is none")
-    yield from found
 
 
 def _whole(text: str, name: str) -> list[tuple[int, Json | CaseError]]:
@@ -215,18 +223,33 @@ def _whole(text: str, name: str) -> list[tuple[int, Json | CaseError]]:
     try:
         value = jsonl.loads(text, where=name)
     except CaseError as error:
-        return [(1, error)] if len(text.split("\n")) == 1 and text.strip() else []
+        return [(1, _torn(text, error))] if len(text.split("\n")) == 1 and text.strip() else []
     several = value if isinstance(value, list) and not _is_chat(value) else [value]
     return [(number, _row(each)) for number, each in enumerate(several, start=1)]
 
 
-def _lines(text: str, name: str) -> Iterator[tuple[int, Json | CaseError]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield number, _row(jsonl.loads(line, where=f"{name}:{number}"))
-            except CaseError as error:
-                yield number, error
+def _lines(lines: Iterable[str], name: str, line: int | None) -> Iterator[tuple[int, Json | CaseError]]:
+    """Each row, or that of one line."""
+    for number, text in enumerate(lines, start=1):
+        if not text.strip() or line not in (None, number):
+            continue
+        if len(text) > MAX_CHARACTERS:
+            yield number, CaseError(f"{name}:{number}: is longer than {MAX_CHARACTERS:,} characters")
+            continue
+        try:
+            yield number, _row(jsonl.loads(text, where=f"{name}:{number}"))
+        except CaseError as error:
+            yield number, _torn(text, error)
+
+
+def _torn(text: str, error: CaseError) -> CaseError:
+    """What a kill has left of a line of gate proxy is no mistake of whoever has the file."""
+    if not text.startswith(SAVED):
+        return error
+    place = str(error).partition(": not JSON")[0]
+    return CaseError(
+        f"{place}: half of a line, as a kill of gate proxy leaves it: the next one that saves there cuts it off"
+    )
 
 
 def _row(value: Any) -> Json | CaseError:

@@ -29,6 +29,13 @@ KEYS = (
         (kind, "", r"(?=[\w-]*\d)[\w-]{20}")
         for kind in ("tvly-", "fw_", "hvs.", "hvb.", "glsa_", "glc_", "sbp_", "PMAK-")
     ],
+    ("lsv2_", r"(?:pt|sk)_", r"[0-9a-f]{32}"),
+    *[(f"NR{kind}-", "", r"(?=[A-Z]*\d)[A-Z0-9]{24}") for kind in ("AK", "II", "AL", "RA")],
+    *[(kind, "", r"[0-9a-f]{64}") for kind in ("xkeysib-", "xsmtpsib-")],
+    ("HRKU-", "", r"[\w-]{30}"),
+    ("pul-", "", r"[0-9a-f]{40}"),
+    ("AKCp", r"\d", r"[A-Za-z0-9]{20}"),
+    ("nk-", "", r"(?=[a-zA-Z]*\d)[A-Za-z0-9_]{20}"),
     ("secret_", "", r"[A-Za-z0-9]{40}"),
     ("lin_api_", "", r"[A-Za-z0-9]{30}"),
     *[(f"do{kind}_v1_", "", r"[0-9a-f]{64}") for kind in "opr"],

@@ -75,6 +75,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--gate-raw", action="store_true", help="ask every case raw, too, without parser and grammar: a second rate"
     )
     group.addoption(
+        "--gate-ahead",
+        metavar="N",
+        type=_count,
+        help="requests under way at once, of all processes (default: as many as the server decodes together)",
+    )
+    group.addoption(
+        "--gate-alone",
+        action="store_true",
+        help="ask every case alone, one after another, instead of many at once and alone what was not sure",
+    )
+    group.addoption(
+        "--gate-fail-fast",
+        action="store_true",
+        help="stop as soon as a test cannot meet its demands any more; cases missed in earlier runs are asked first",
+    )
+    group.addoption(
+        "--gate-fresh", action="store_true", help="ask anew also what this checkpoint has answered in an earlier run"
+    )
+    group.addoption(
         "--judge",
         metavar="PATH",
         dest="gate_judge",
@@ -100,7 +119,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
     model outside of the project it would miss the project's configuration. (_pytest/config/findpaths.py)
     """
     given = list(config.invocation_params.args)
-    joined = _joined(given)
+    joined = given if hasattr(config, "workerinput") else _joined(given)  # a folder may be there now that was not
     return None if joined == given else pytest.main(joined, plugins=config.invocation_params.plugins)
 
 
@@ -139,6 +158,12 @@ def _seconds(text: str) -> float:
 
 def _tokens(text: str) -> int:
     if not 0 < int(text) < 2**31:
+        raise ValueError(text)
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not 0 < int(text) <= 1024:
         raise ValueError(text)
     return int(text)
 

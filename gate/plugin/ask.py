@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import Counter
 from collections.abc import Generator
 from fnmatch import fnmatch
 from functools import cached_property
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 
-from gate import burned, cases, expect, policy
-from gate.client import Client, Model
+from gate import burned, cases, expect, policy, sealing
+from gate.asking import Asking, Host
+from gate.client import Model
 from gate.errors import CaseError
 from gate.ledger import LedgerError
-from gate.plugin import blaming, demand, heldout
+from gate.plugin import blaming, demand, heldout, hosting
+from gate.plugin.items import RESULT, case_of, test_of
+from gate.plugin.screen import Screen
 from gate.report import plain
-from gate.types import Case, Contract, Reply, Result, Server
+from gate.types import Case, Contract, Reply, Result
 
 SHORT = 300
 """Characters of a message or a reason that a report keeps beside the full replies."""
@@ -36,24 +40,36 @@ class Ask:
         self._plan_sent = False
         self._reasons: list[str] = []
         self._raw = blaming.mode(config)
-        self.server: Server | None = None
+        self._asking: Asking | None = None
+        self._sealed: set[str] = set()
+        """Tests whose cases lie in a sealed file."""
+        self._screen = Screen(config, self._contracts)
+        config.pluginmanager.register(self._screen, "gate-screen")
         if worker := getattr(config, "workerinput", None):
-            self.server = Server(**json.loads(worker["gate_server"]))
+            host, lock = hosting.received(worker["gate_host"])
+            self.host(host, processes=worker["workercount"], lock=lock)
+        told = json.loads(worker["gate_before"]) if worker else hosting.before(config)
+        self._screen.first({test: Counter(cases) for test, cases in told.items()})
 
-    @cached_property
-    def _client(self) -> Client:
-        if self.server is None:
-            raise RuntimeError("a gated test ran before the model was served")
-        return Client(self.server, timeout=self._config.getoption("gate_timeout"))
+    def host(self, host: Host, *, processes: int = 1, lock: Path | None = None) -> None:
+        """From now on there is a model to ask."""
+        known = hosting.known(self._config, host.about) if host.about else None
+        self._asking = Asking(host, timeout=self._config.getoption("gate_timeout"), known=known)
+        self._screen.begin(self._asking, lock=lock, processes=processes, anew=self.anew)
+
+    def anew(self, test: str) -> bool:
+        """Must a test's cases be asked anew? Of sealed ones nothing is kept, and seconds must be of today."""
+        contract = self._contracts[test]
+        return test in self._sealed or contract.within is not None or contract.slower is not None
 
     @cached_property
     def _burned(self) -> dict[str, str]:
         return burned.known(self._config.rootpath / Path(self._config.getoption("gate_registry")))
 
     @pytest.fixture
-    def model(self) -> Model:
+    def model(self, request: pytest.FixtureRequest) -> Model:
         """The model under test: `model.ask(case)`, `model.chat(messages, tools=…)`."""
-        return Model(self._client)
+        return Model(self._screen.answerer(request.node))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> Generator[None, bool | None, bool | None]:
@@ -113,9 +129,13 @@ class Ask:
             self._plan_sent = True
         if call.when == "call" and item.get_closest_marker("gate"):
             self._score(item, call, report)
-        if item.get_closest_marker("gate") and _case(item).split == heldout.HELD and (broke := heldout.hide(report)):
-            report.gate_break = json.dumps([_test(item), broke])  # type: ignore[attr-defined]
+        if item.get_closest_marker("gate") and case_of(item).split == heldout.HELD and (broke := heldout.hide(report)):
+            report.gate_break = json.dumps([test_of(item), broke])  # type: ignore[attr-defined]
         return report
+
+    def send_plan_again(self) -> None:
+        """The report that had it will not be sent."""
+        self._plan_sent = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
@@ -129,8 +149,8 @@ class Ask:
         self._reasons = []
 
     def pytest_unconfigure(self) -> None:
-        if "_client" in self.__dict__:
-            self._client.close()
+        if self._asking is not None:
+            self._asking.close()
 
     def _contract(self, metafunc: pytest.Metafunc, markers: list[pytest.Mark]) -> tuple[Contract, tuple[Case, ...]]:
         if len(markers) > 1:
@@ -142,6 +162,8 @@ class Ask:
             self._files[name] = cases.load(name, self._fixtures)
         file = self._files[name]
         contract = demand.contract(metafunc.definition.nodeid, name, file, markers[0].kwargs, self._fixtures)
+        if sealing.there(self._fixtures / "cases" / name).name.endswith(sealing.SUFFIX):
+            self._sealed.add(contract.test)
         return burned.without(contract, file, self._burned), file.cases
 
     def _score(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -163,25 +185,26 @@ class Ask:
             return
         reasons = self._reasons or _lines(call) if assert_failed else []
         result = _result(item, tuple(model.replies), reasons, assert_failed=assert_failed)
+        item.stash[RESULT] = result
         report.outcome, report.longrepr = "passed", None
         report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
         report.gate_hit = result.hit  # type: ignore[attr-defined]
         if result.split != heldout.HELD and (self._raw == "all" or (self._raw == "misses" and not result.hit)):
             report.gate_question = json.dumps(plain(model.questions[-1]))  # type: ignore[attr-defined]
         told = heldout.HELD if result.split == heldout.HELD else "hit" if result.hit else "miss"
-        item.user_properties.append(("gate", told))
+        item.user_properties[:] = [each for each in item.user_properties if each[0] != "gate"] + [("gate", told)]
 
 
 _EXPECTED = (expect.ExpectedCalls, expect.ExpectedAnswer)
 
 
 def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *, assert_failed: bool) -> Result:
-    case = _case(item)
+    case = case_of(item)
     why = [reply.fault for reply in replies if reply.fault]
     why += [f"a call arrived as text: {_short(json.dumps(leak))}" for reply in replies for leak in reply.leaks]
     why += reasons
     return Result(
-        test=_test(item),
+        test=test_of(item),
         case=case.id,
         split=case.split,
         hit=not why and not assert_failed,
@@ -191,15 +214,6 @@ def _result(item: pytest.Item, replies: tuple[Reply, ...], reasons: list[str], *
         expect=case.expect,
         replies=replies,
     )
-
-
-def _test(item: pytest.Item) -> str:
-    return item.nodeid.removesuffix(f"[{item.callspec.id}]")  # type: ignore[attr-defined]
-
-
-def _case(item: pytest.Item) -> Case:
-    case: Case = item.callspec.params["case"]  # type: ignore[attr-defined]
-    return case
 
 
 def _parsed(case: Case, replies: tuple[Reply, ...], *, hit: bool) -> bool:

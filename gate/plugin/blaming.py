@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gate import blame, raw
 from gate.client import Client
+from gate.plugin import hosting
+from gate.plugin.hosting import Hosting
 from gate.plugin.progress import progress
+from gate.report import plain
 from gate.types import Checkpoint, Json, Question, Raw, Result, Server
 
 DOUBTED = ("parser", "server", "stop", "grammar")
@@ -28,6 +32,7 @@ class Blaming:
         self._asked = mode(config)
         self._questions: dict[int, Question] = {}
         self._told: set[int] = set()
+        self._raws: dict[int, Raw] = {}
         self._problems: dict[int, str] = {}
         self._seconds = 0.0
 
@@ -36,12 +41,29 @@ class Blaming:
         if question := report.__dict__.pop("gate_question", None):
             self._questions[number] = Question(**json.loads(question))
 
-    def look(self, results: list[Result], server: Server, checkpoint: Checkpoint) -> None:
+    def look(self, results: list[Result], model: Hosting, checkpoint: Checkpoint) -> None:
         """Put their stages into the results. What cannot be asked stays without one, and is counted with the reason."""
-        numbers = sorted(self._questions)
-        if not numbers:
+        if not self._questions or model.host is None:
             return
-        begun, say, folder = time.perf_counter(), progress(self._config), _tokenizer(checkpoint)
+        begun, about = time.perf_counter(), model.host.about
+        store = hosting.known(self._config, about) if about is not None else None
+        rows = {n: store.get(self._asks(n)) if store is not None else None for n in sorted(self._questions)}
+        told = {n: Raw(**row) for n, row in rows.items() if row is not None}
+        self._judge(results, list(told), list(told.values()), model.host.server)
+        if new := [n for n in rows if n not in told]:
+            self._ask(results, new, model.start(), checkpoint)
+        for n, answer in self._raws.items():
+            if store is not None and n not in told:
+                store.put(self._asks(n), plain(answer))
+        if store is not None:
+            store.close()
+        self._seconds = time.perf_counter() - begun
+
+    def _asks(self, number: int) -> list[Any]:
+        return ["raw", plain(self._questions[number])]
+
+    def _ask(self, results: list[Result], numbers: list[int], server: Server, checkpoint: Checkpoint) -> None:
+        say, folder = progress(self._config), _tokenizer(checkpoint)
         with Client(server, timeout=self._config.getoption("gate_timeout")) as client:
             say(f"blame … 0/{len(numbers)}")
             asked = raw.prompts(client, folder, [self._questions[number] for number in numbers])
@@ -51,7 +73,6 @@ class Blaming:
             tell = _teller(say, "blame … asked again, alone:", len(doubted))
             sure = raw.answers(client, folder, [each for _, each in doubted], alone=True, tell=tell)
             self._judge(results, [number for number, _ in doubted], sure, server)
-        self._seconds = time.perf_counter() - begun
 
     def made(self) -> Json:
         """What the report says of it: who was asked, how long it took, and why some have no stage."""
@@ -69,6 +90,7 @@ class Blaming:
             constrained = server.runtime != "mlx_lm" and bool(question.tools)
             results[number] = blame.judged(results[number], question, answer, constrained=constrained)
             self._told.add(number)
+            self._raws[number] = answer
             if not results[number].hit and not results[number].stage:
                 self._problems[number] = "a pattern of the case takes too long on the raw text"
 

@@ -18,7 +18,15 @@ from gate.types import Contract, Reply, Result
 
 HELD = "held-out"
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
-TALKATIVE = {"usepdb": "--pdb", "trace": "--trace", "debug": "--debug"}
+TALKATIVE = {
+    "usepdb": "--pdb",
+    "trace": "--trace",
+    "debug": "--debug",
+    "setupshow": "--setup-show",
+    "setupplan": "--setup-plan",
+    "setuponly": "--setup-only",
+    "fulltrace": "--full-trace",
+}
 """pytest's options that show what a test sees, whatever its report hides."""
 
 
@@ -64,8 +72,9 @@ def hide(report: pytest.TestReport) -> str:
     To pytest it has then passed: its own summary would name the case. The gate counts the break.
     """
     report.sections = []
-    if hasattr(report, "gate_hit"):
+    if report.when == "call":
         report.gate_hit = None  # type: ignore[attr-defined]
+        report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD)]
     if not report.failed:
         return ""
     report.outcome, report.longrepr = "passed", None

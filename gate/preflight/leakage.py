@@ -237,13 +237,13 @@ def case_values(case: Case) -> frozenset[tuple[str, str]]:
     schemas = {tool["function"]["name"]: f" {normal(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
     found = set()
     for call in case.expect.get("calls", []):
-        literals = {normal(str(value)) for value in _literals(call["arguments"])}
+        values = {normal(str(value)) for value in literals(call["arguments"])}
         known = schemas.get(call["name"], "")
-        found |= {(call["name"], value) for value in literals if distinctive(value) and f" {value} " not in known}
+        found |= {(call["name"], value) for value in values if distinctive(value) and f" {value} " not in known}
     return frozenset(found)
 
 
-def _literals(expected: Any) -> Iterator[Any]:
+def literals(expected: Any) -> Iterator[Any]:
     """The literal texts and numbers that an expected value accepts; patterns and schemas have none."""
     name = matcher(expected)
     if name in ("$regex", "$schema", "$anything"):
@@ -251,7 +251,7 @@ def _literals(expected: Any) -> Iterator[Any]:
     value = expected[name] if name else expected
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _literals(part)
+            yield from literals(part)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield value
 

@@ -43,11 +43,13 @@ Each POST to …/chat/completions becomes one line of FILE, a streamed answer as
      "response": {…}, "streamed": true}
 
 `first` is the seconds to the first byte of the answer's body. "partial": true and "why" stand in a line whose answer
-broke off. A body that is no JSON object is {"raw": its text}. Nothing is saved of any other path.
+broke off, or did not reach the client whole. A body that is no JSON object is {"raw": its text}. Nothing is saved of
+any other path. A request is at most 64 MiB (413); of an answer 64 MiB are saved, and all of it is passed on.
 
 No header is ever saved: no key, no cookie. The texts of a conversation are saved as they are, secrets in them too, and
 so FILE can be read by you alone; gate add redacts. What cannot be saved (a full disk) still reaches the client. Other
-machines cannot reach the proxy. A proxy of the environment (HTTPS_PROXY) is not used.
+machines cannot reach the proxy, nor can a web page that is not of this machine (403). A client that closes its side has
+gone: the server is let go. A proxy of the environment (HTTPS_PROXY) is not used.
 
 Ctrl-C ends it: answers under way have 5 seconds, and every line is written.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import h11
 
@@ -11,6 +12,7 @@ HOP_BY_HOP |= {b"trailer", b"transfer-encoding", b"upgrade"}
 """Headers that are for one connection alone (RFC 9110, section 7.6.1)."""
 _NEEDED = {b"content-length", b"content-type", b"host"}
 """What nobody can have taken out by naming it in Connection."""
+_HOST = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<name>[^:@/\[\]\s]+))(?::\d{0,5})?")
 
 Head = h11.Request | h11.Response
 
@@ -51,9 +53,22 @@ def is_chat(request: h11.Request) -> bool:
 
 
 def is_here(host: str) -> bool:
-    """Does a Host header name this machine by a loopback address, or by localhost?"""
-    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-    return is_loopback(name)
+    """Does a Host header name this machine by a loopback address, or by localhost, and nothing else?"""
+    found = _HOST.fullmatch(host)
+    return found is not None and is_loopback(found["six"] or found["name"] or "")
+
+
+def is_from_elsewhere(head: Head) -> bool:
+    """Does a page in a browser ask that is not of this machine? A browser says so; what is no browser says nothing."""
+    origins = [value.decode("latin-1") for name, value in head.headers if name == b"origin"]
+    if origins:
+        return not all(_is_local(each) for each in origins)
+    return header(head, b"sec-fetch-site").lower() in (b"cross-site", b"same-site")
+
+
+def _is_local(origin: str) -> bool:
+    scheme, _, host = origin.partition("://")
+    return bool(scheme) and is_here(host)
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 
 from gate import jsonl
@@ -14,6 +15,10 @@ RAW_LIMIT = 2**16
 """Bytes that are kept of a body which cannot be read."""
 BEGINNING = b'{"at":'
 """What every line begins with; by this a file is known as one of ours."""
+UNPACKED_LIMIT = 64 * 2**20
+"""Bytes of a compressed answer that are saved."""
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""What zlib calls the forms of Content-Encoding."""
 _EVENTS = (b"data:", b"event:", b"id:", b":")
 
 
@@ -37,12 +42,15 @@ class Exchange:
     """The answer's Content-Encoding; empty for none."""
     why: str
     """Why this is not the whole answer; empty when it is."""
+    unread: bool = False
+    """Did not all of it reach the client, whatever came of it here?"""
 
 
 def line(exchange: Exchange) -> bytes:
     """The exchange as a line of strict JSON, its newline included."""
     answer, streamed, ended = _answer(exchange)
-    why = exchange.why or "the stream stopped before its end"  # a client may go once it has read the last event
+    ended = ended and not exchange.unread  # a client may go once it has read the last event
+    why = exchange.why or "the stream stopped before its end"
     record: Json = {
         "at": exchange.at,
         "seconds": round(exchange.seconds, 6),
@@ -64,9 +72,9 @@ def raw(data: bytes) -> Json:
 
 def _answer(exchange: Exchange) -> tuple[Json, bool, bool]:
     """The answer, whether it was streamed, and whether its end is there."""
-    data, whole = exchange.answer, not exchange.why
-    if exchange.encoding not in ("", "identity"):  # it was asked not to, and a copy that unpacks could be a bomb
-        return {"raw": f"({exchange.encoding}, {len(data)} bytes)"}, False, whole
+    data, whole = _unpacked(exchange.answer, exchange.encoding), not exchange.why
+    if data is None:
+        return {"raw": f"({exchange.encoding}, {len(exchange.answer)} bytes)"}, False, whole
     events = exchange.kind.startswith("text/event-stream")
     if not events and (value := _object(data)) is not None:
         return value, False, whole
@@ -75,6 +83,20 @@ def _answer(exchange: Exchange) -> tuple[Json, bool, bool]:
     found = joined(data.decode("utf-8", "replace"))
     rest = raw(found.rest.encode("utf-8", "replace")) if found.rest else {}
     return found.answer | rest or raw(data), True, found.ended or (whole and "error" in found.answer)
+
+
+def _unpacked(data: bytes, encoding: str) -> bytes | None:
+    """What a server has compressed though it was asked not to; None for what cannot be unpacked, or is a bomb."""
+    if encoding in ("", "identity"):
+        return data
+    if encoding not in _WINDOWS:
+        return None
+    stream = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        text = stream.decompress(data, UNPACKED_LIMIT)
+    except zlib.error:
+        return None
+    return None if stream.unconsumed_tail else text
 
 
 def _object(data: bytes) -> Json | None:

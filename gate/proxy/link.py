@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import h11
 
-from gate.proxy.headers import header, is_chat, is_here, passed_on, rewritten
+from gate.proxy.headers import header, is_chat, is_from_elsewhere, is_here, passed_on, rewritten
 from gate.proxy.line import Exchange
 from gate.proxy.seen import Seen
 from gate.proxy.upstream import CHUNK, HEAD_LIMIT, BrokenError, Target, Upstream
@@ -23,6 +23,8 @@ IDLE_SECONDS = 600.0
 """How long a client may keep a connection on which it asks nothing."""
 BODY_SECONDS = 60.0
 """How long a client may be silent in the middle of a request."""
+UNREAD_SECONDS = 3600.0
+"""How long a client may read nothing of an answer; meanwhile no more of it is taken from the server."""
 LINGER_SECONDS = 2.0
 STOPPED = "gate proxy was stopped"
 GONE = "the client went away"
@@ -48,7 +50,7 @@ class Settings:
     target: Target
     tls: ssl.SSLContext | None
     seconds: float
-    """How long the server may be silent, and how long a client may not read."""
+    """How long the server may be silent."""
     local: bool
     """Are requests refused whose Host is not this machine? A page in a browser can give its own host our address."""
     keep: Callable[[Exchange], None]
@@ -116,12 +118,14 @@ class Link:
         return event
 
     def _check(self, request: h11.Request) -> None:
-        """Refuse what would make this an open door: a target that names another server, a Host that is not here."""
+        """Refuse what would make this an open door: another server's name, a Host not here, a stranger's web page."""
         if not request.target.startswith(b"/"):
             raise RefusedError(400, "this is no forward proxy: ask for a path")
-        host = header(request, b"host")
-        if self._settings.local and host and not is_here(host.decode("latin-1")):
+        hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
+        if self._settings.local and not all(map(is_here, hosts)):
             raise RefusedError(421, "the Host is not this machine's: ask 127.0.0.1 or localhost")
+        if is_from_elsewhere(request):
+            raise RefusedError(403, "a web page of another origin may not ask through it")
 
     async def _body(self, request: h11.Request) -> bytes:
         parts: list[bytes] = []
@@ -140,7 +144,7 @@ class Link:
         try:
             await self._forward(rewritten(request, len(body), self._settings.target.authority), body, seen)
         except (BrokenError, OSError, h11.LocalProtocolError) as error:
-            seen.why = "" if seen.whole else GONE if self._gone else str(error)
+            seen.why = "" if seen.whole and not seen.unread else GONE if self._gone else str(error)
             if self._gone or self._wire.our_state is not h11.SEND_RESPONSE:
                 raise ConnectionAbortedError(seen.why) from error  # no end is written: the client sees that it was cut
             refusal = RefusedError(getattr(error, "status", 502), seen.why)
@@ -155,29 +159,49 @@ class Link:
                 self._settings.keep(seen.exchange(body))
 
     async def _forward(self, request: h11.Request, body: bytes, seen: Seen) -> None:
-        upstream = await self._connected()
-        upstream.send(request, body)
-        while not seen.whole:
-            await upstream.read(self._settings.seconds)
+        upstream = await self._begun(request, body)
+        while True:
             answer = bytearray()
             try:
                 for event in upstream.events():
                     answer += self._passed(event, seen)
             finally:
                 self._write(bytes(answer))
-            await self._drain()
+            await self._drain(seen)
+            if seen.whole:
+                break
+            await upstream.read(self._settings.seconds)
         if not upstream.again():
             upstream.close()
             self._upstream = None
 
-    async def _connected(self) -> Upstream:
-        """The connection of the last request, if the server has kept it, else a new one."""
-        if self._upstream is None or not self._upstream.open:
+    async def _begun(self, request: h11.Request, body: bytes) -> Upstream:
+        """Send a request and wait for the first bytes; anew where a connection that was kept turns out to be closed.
+
+        A server that closes a connection while it is idle has not seen what was sent on it.
+        """
+        while True:
+            upstream, kept = await self._connected()
+            upstream.send(request, body)
+            try:
+                await upstream.read(self._settings.seconds)
+            except BrokenError as error:
+                if not kept or error.status == HTTPStatus.GATEWAY_TIMEOUT:
+                    raise
+            else:
+                if not (kept and upstream.ended):
+                    return upstream
+            self._drop()
+
+    async def _connected(self) -> tuple[Upstream, bool]:
+        """The connection of the last request and True, if the server has kept it, else a new one."""
+        kept = self._upstream is not None and self._upstream.open
+        if not kept and not self._gone:
             self._drop()
             self._upstream = await Upstream.connected(self._settings.target, self._settings.tls)
-        if self._gone:
+        if self._gone or self._upstream is None:
             raise ConnectionAbortedError(GONE)
-        return self._upstream
+        return self._upstream, kept
 
     def _passed(self, event: h11.Event, seen: Seen) -> bytes:
         """An event of the server as bytes for the client; interim answers (1xx) are for this connection alone."""
@@ -187,6 +211,7 @@ class Link:
             event = h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
         elif isinstance(event, h11.Data):
             seen.add(bytes(event.data))
+            seen.unread |= self._gone
         elif isinstance(event, h11.EndOfMessage):
             seen.whole = True
             event = h11.EndOfMessage()
@@ -196,18 +221,28 @@ class Link:
 
     async def _send(self, event: h11.Event) -> None:
         self._write(self._wire.send(event) or b"")
-        await self._drain()
+        if self._gone:
+            raise ConnectionAbortedError(GONE)
+        async with asyncio.timeout(self._settings.seconds):
+            await self._writer.drain()
 
     def _write(self, data: bytes) -> None:
         if data and not self._gone:
             self._writer.write(data)
 
-    async def _drain(self) -> None:
+    async def _drain(self, seen: Seen) -> None:
         """Wait for a slow client, so that no answer heaps up here. Raises OSError when it is gone or never reads."""
         if self._gone:
             raise ConnectionAbortedError(GONE)
-        async with asyncio.timeout(self._settings.seconds):
-            await self._writer.drain()
+        seen.unread = True
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                await self._writer.drain()
+        except TimeoutError as error:
+            raise ConnectionAbortedError(f"the client read nothing for {UNREAD_SECONDS:g} s") from error
+        except OSError as error:
+            raise ConnectionAbortedError(GONE) from error
+        seen.unread = False
 
     async def _refuse(self, refusal: RefusedError) -> None:
         """Answer with an error and end. What the client still sends is read for a while, or it would not see this."""

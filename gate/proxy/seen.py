@@ -20,6 +20,8 @@ class Seen:
     def __init__(self, *, chat: bool) -> None:
         self.chat = chat
         self.whole = False
+        self.unread = False
+        """Did the client go, or stop reading, with some of it still here?"""
         self.why = ""
         self._at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._begun = time.perf_counter()
@@ -46,4 +48,4 @@ class Seen:
         seconds = time.perf_counter() - self._begun
         why = self.why or (f"the answer is larger than {LIMIT} bytes" if self._size > LIMIT else "")
         answer, told = b"".join(self._parts), (self._kind, self._encoding)
-        return Exchange(self._at, seconds, self._first, self._status, request, answer, *told, why)
+        return Exchange(self._at, seconds, self._first, self._status, request, answer, *told, why, self.unread)

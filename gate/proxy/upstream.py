@@ -68,7 +68,8 @@ class Upstream:
         self._reader = reader
         self._writer = writer
         self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
-        self._ended = False
+        self.ended = False
+        """Has the server closed it?"""
 
     @classmethod
     async def connected(cls, to: Target, tls: ssl.SSLContext | None) -> Upstream:
@@ -96,7 +97,7 @@ class Upstream:
             raise BrokenError(f"nothing came from the server for {seconds:g} s (--timeout)", 504) from error
         except OSError as error:
             raise BrokenError(f"the connection to the server broke: {error.strerror or error}") from error
-        self._ended = not data
+        self.ended = not data
         self._wire.receive_data(data)
 
     def events(self) -> Iterator[h11.Event]:
@@ -107,9 +108,9 @@ class Upstream:
                 if isinstance(event, h11.EndOfMessage):
                     return
         except h11.RemoteProtocolError as error:
-            if not self._ended:
+            if not self.ended:
                 raise BrokenError(f"the server's answer is not HTTP: {error}") from error
-        if self._ended:
+        if self.ended:
             raise BrokenError("the server closed the connection before its answer was whole")
 
     def again(self) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gate.repair import answers as given
 from gate.repair import balance, pairs, variants
@@ -17,14 +18,19 @@ from gate.repair.length import Ruler
 from gate.repair.misses import Found, Miss
 from gate.repair.rows import ANSWERS, TEACHER, Row, faults, said, spoken, turns
 from gate.repair.split import SPLITS, split
-from gate.repair.teacher import Teacher
 from gate.repair.templates import Phrases
 from gate.types import Json
+
+if TYPE_CHECKING:  # its client takes a second to import, and few repairs have a teacher
+    from gate.repair.teacher import Teacher
 
 TWICE, OVER = "asks what another row asks", "is over --most"
 WRONG = "the teacher's answer is not what the case expects"
 WORDLESS = 'needs an answer in words: give a line of --answers with "asked" and "answer", or --teacher URL'
 PHRASELESS = "no phrase of the slots wants the same of the same tool: add some, or give --teacher URL"
+TWIN = (
+    "a held-out case asks the same, or nearly: rows of it would teach that one; write a case that asks something else"
+)
 SPARE = 3
 """Times that phrases are drawn to fill the share of rows that are kept, since some are refused."""
 
@@ -85,8 +91,9 @@ def build(found: Found, source: Source, wanted: Wanted, *, say: Callable[[str], 
     built, seen = Built(), set[str]()
     asked: set[bytes] = set()
     drawn: list[Row] = []
-    for number, miss in enumerate(found.misses, start=1):
-        say(f"building … {number} of {len(found.misses)}")
+    misses = _apart(found.misses, source.guard, built)
+    for number, miss in enumerate(misses, start=1):
+        say(f"building … {number} of {len(misses)}")
         rows = _of_miss(miss, source, wanted, built, seen)
         if not rows:
             why = PHRASELESS if miss.case.expect.get("calls") else WORDLESS
@@ -99,8 +106,15 @@ def build(found: Found, source: Source, wanted: Wanted, *, say: Callable[[str], 
     say("splitting …")
     built.parts = split([*repaired, *kept], said=said, category=lambda row: row.category, seed=wanted.seed)
     if wanted.pairs:
-        _pair(found.misses, source, built)
+        _pair(misses, source, built)
     return built
+
+
+def _apart(misses: Sequence[Miss], guard: Guard, built: Built) -> list[Miss]:
+    """The misses that no held-out case asks like; the others are listed."""
+    twins = {miss.mark for miss in misses if guard.held_out(miss.case.messages)}
+    built.unbuilt += [(f"{miss.cases} {miss.case.id}", TWIN) for miss in misses if miss.mark in twins]
+    return [miss for miss in misses if miss.mark not in twins]
 
 
 def _of_miss(miss: Miss, source: Source, wanted: Wanted, built: Built, seen: set[str]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,19 @@ manifest that counts every row and every one that was dropped.
     gate repair runs/a -o repair --answers words.jsonl --pairs      a person's answers; chosen and rejected for DPO
 
 Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to mend
-instead. Held-out cases are refused. No row says nearly what any case says. The cases that rows were built of are burned
-(REGISTRY/burned.jsonl): they are asked on, and prove nothing any more; write new ones.
+instead. All reports must be of one checkpoint; the newest result of a case counts. Held-out cases are refused, and so
+are dev cases that ask nearly what one of them asks. No row says nearly what any case says, or holds it among other
+words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are asked on, and prove nothing any
+more; write new ones.
 
 Lines of --answers: {"id": "none-01", "answer": "…"}, or "calls" for a case whose patterns name no value; with "asked"
 another way to ask it. What a teacher said is kept in DIR.teacher.jsonl; its URL's key stands in GATE_TEACHER_API_KEY.
 
-exit status: 0 rows were built, or would be; 1 there is nothing to build rows of; 4 bad input: nothing was written"""
+Cases are burned before their rows can be seen. A run that ends in between has burned cases and no rows: give the same
+command again.
+
+exit status: 0 rows were built, or would be; 1 there is nothing to build rows of; 4 bad input, or a folder that cannot
+be written: no rows are there, and the message says whether their cases are burned"""
 
 
 def add_parser(commands: Any) -> None:
@@ -68,11 +75,15 @@ def add_parser(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Build, show, write, burn; 1 where there is nothing to build."""
+    """Build, show, burn, write; 1 where there is nothing to build."""
+    from gate import burned
     from gate import report as reports
-    from gate.repair import build, length, misses, table
+    from gate.repair import build, length, misses, place, table
     from gate.telling import Progress
 
+    if not given.plan:
+        burned.check(given.registry)
+        place.clear(given.output)
     texts = [(path, reports.text(path)) for path in map(reports.located, given.reports)]
     read = [reports.parsed(text, where=path) for path, text in texts]
     found = misses.found(read, given.fixtures)
@@ -93,12 +104,13 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _source(given: argparse.Namespace, found: Found, ruler: Any, teacher: Teacher | None) -> Any:
-    from gate.repair import answers, variants
+    from gate.repair import answers, templates, variants
     from gate.repair.build import Source
     from gate.repair.guard import Guard
 
     books = variants.read(_books(given), given.fixtures)
-    return Source(books, answers.read(given.answers, found.misses), Guard(given.fixtures), ruler, teacher)
+    guard = Guard(given.fixtures, chain.from_iterable(map(templates.texts, books)))
+    return Source(books, answers.read(given.answers, found.misses), guard, ruler, teacher)
 
 
 @contextmanager
@@ -122,21 +134,37 @@ def _write(
     *,
     as_text: bool,
 ) -> None:
-    """Write the folder, then burn the cases: whoever is burned has rows, whenever a kill comes."""
+    """Burn the cases, and let the folder be seen: no row is ever there whose case counts."""
     from gate import burned
     from gate.render import clean
     from gate.repair import place
 
     form = "JSON texts" if as_text else "objects"
-    facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
-    manifest = place.write(given.output, built, facts, as_text=as_text)
     used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in built.used}
-    told = {"repair": given.output.absolute().name, "manifest": manifest, "reports": digests}
-    new = burned.burn(given.registry, used, told)
+    facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
+    facts |= {"registry": str(given.registry), "burned": used}
+    told = {"repair": given.output.absolute().name, "reports": digests}
+    asked = _asked(found, built)
+
+    def burn(manifest: str) -> int:
+        return burned.burn(given.registry, used, told | {"manifest": manifest}, asked)
+
+    new = place.write(given.output, built, facts, burn, as_text=as_text)
     print(
         f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
     print(f"burned {len(used)} cases, {new} of them anew: {clean(str(burned.path(given.registry)))}")
+
+
+def _asked(found: Found, built: Built) -> dict[str, list[str]]:
+    """What each case that is used asks, and its rows, to know either again."""
+    from gate.burned import asking
+
+    asked = {miss.mark: [asking(miss.case.messages)] for miss in found.misses if miss.mark in built.used}
+    for row in built.rows:
+        if row.case:
+            asked[row.case].append(asking(row.messages[:-1]))
+    return asked
 
 
 def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:

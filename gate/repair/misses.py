@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gate import cases
 from gate.cases import CaseFile
-from gate.errors import CaseError
+from gate.errors import CaseError, ReportError
 from gate.types import Case, Contract, Json, Reply, Report, Result
+from gate.words import one_line
 
 HELD = "held-out"
 NO_TOOL, FINAL = "no-tool", "finalisation"
@@ -20,10 +23,11 @@ ADVICE = {
     "stop": "mend the stop token, or rows that end without one: the answer was right and ran on",
     "length": "give the case more max_tokens, or the model fewer words: it was cut before the right thing came",
     "server": "mend the server: what the model wrote is right",
-    "": "not told: grade without --gate-blame=off",
 }
 """What to mend instead, by the stage of a miss (gate.blame): rows for it would retrain a healthy model."""
 CHANGED = "was changed since it was asked: grade again"
+OFF, UNTOLD = "grade without --gate-blame=off", "grade again; the report does not say why it was not told"
+DIFFERENT = "its misses have different stages ({}): mend what is no `model` first, then grade again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,10 @@ class _Asked:
     cases: str
     case: Case | None
     result: Result
+    blame: Json
+    """What its report says of stages: whose were asked, and why some have none."""
+    at: datetime
+    """When its report was begun."""
 
     @property
     def name(self) -> str:
@@ -76,23 +84,29 @@ class _Asked:
 
 
 def found(read: Sequence[Report], fixtures: Path) -> Found:
-    """The misses of reports, each case once. Raises CaseError for a case file that cannot be read."""
+    """The misses of reports of one checkpoint, by the newest result of each case, each case once.
+
+    Raises CaseError for a case file that cannot be read, ReportError for reports of several checkpoints.
+    """
+    _of_one(read)
     asked, sealed = _asked(read, fixtures)
     told = Found(held_out=len(sealed))
-    missed = {_kind(each.case) for each in asked if each.case and not each.result.hit}
-    own = {each.name: each for each in reversed(asked) if each.case and each.result.stage == MODEL}
-    wrong = {each.name: each for each in reversed(asked) if not each.result.hit}
-    marks = set()
-    for name, each in reversed(wrong.items()):
-        mine = own.get(name, each)
-        if mine.case is None or mine.result.hit or mine.result.stage != MODEL:
-            told.elsewhere.append(Elsewhere(name, each.result.stage, _advice(each)))
-        elif (mark := cases.marks(mine.case)[1]) not in marks:
-            marks.add(mark)
-            told.misses.append(Miss(mine.case, mine.cases, mark, _kind(mine.case), mine.result.replies[-1]))
+    by_case: defaultdict[str, list[_Asked]] = defaultdict(list)
     for each in asked:
-        if each.case and each.result.hit and _kind(each.case) not in missed:
-            told.passed.setdefault(_kind(each.case), each.case)
+        by_case[each.name].append(each)
+    newest = {name: _newest(every) for name, every in by_case.items()}
+    missed = {_kind(each.case) for each in newest.values() if each.case and not each.result.hit}
+    marks = set()
+    for name, each in newest.items():
+        stages = {one.result.stage for one in by_case[name] if one.case and not one.result.hit}
+        if each.result.hit:
+            if each.case and _kind(each.case) not in missed:
+                told.passed.setdefault(_kind(each.case), each.case)
+        elif each.case is None or stages != {MODEL}:
+            told.elsewhere.append(Elsewhere(name, each.result.stage, _advice(each, stages)))
+        elif (mark := cases.marks(each.case)[1]) not in marks:
+            marks.add(mark)
+            told.misses.append(Miss(each.case, each.cases, mark, _kind(each.case), each.result.replies[-1]))
     return told
 
 
@@ -104,6 +118,20 @@ def category(expect: Json, messages: Sequence[Json]) -> str:
     return FINAL if messages and messages[-1]["role"] == "tool" else NO_TOOL
 
 
+def _of_one(read: Sequence[Report]) -> None:
+    """A row for what one checkpoint got wrong may be none for another. Raises ReportError."""
+    told = {str(report.checkpoint["digest"]): report for report in read}
+    if len(told) > 1:
+        names = ", ".join(f"{one_line(str(each.checkpoint['name']), 40)} ({key[:12]})" for key, each in told.items())
+        raise ReportError(f"these are reports of {len(told)} different checkpoints, {names}: give those of one")
+
+
+def _newest(every: Sequence[_Asked]) -> _Asked:
+    """The newest result of a case; of a report in which several tests ask it a miss, if there is one."""
+    last = max(each.at for each in every)
+    return min((each for each in every if each.at == last), key=lambda each: each.result.hit)
+
+
 def _asked(read: Sequence[Report], fixtures: Path) -> tuple[list[_Asked], set[tuple[str, str]]]:
     """What was asked of dev cases, and the held-out cases that were missed, which are counted and no more."""
     files: dict[str, CaseFile] = {}
@@ -111,16 +139,24 @@ def _asked(read: Sequence[Report], fixtures: Path) -> tuple[list[_Asked], set[tu
     sealed: set[tuple[str, str]] = set()
     for report in read:
         contracts = {contract.test: contract for contract in report.contracts}
+        blame, at = report.made.get("blame") or {}, _begun(report)
         for result in report.results:
             contract = contracts.get(result.test)
             if contract is None:
                 raise CaseError(f"a report's result of {result.test} has no contract in it: grade again")
             case = None if result.split == HELD else _case(_file(contract.cases, fixtures, files), contract, result)
             if HELD not in (result.split, case.split if case else ""):
-                asked.append(_Asked(contract.cases, case, result))
+                asked.append(_Asked(contract.cases, case, result, blame, at))
             elif not result.hit:
                 sealed.add((contract.cases, result.case))
     return asked, sealed
+
+
+def _begun(report: Report) -> datetime:
+    try:
+        return datetime.fromisoformat(str(report.made["started"])).astimezone(UTC)
+    except ValueError as error:
+        raise ReportError(f"a report says it was made at {report.made['started']!r}, which is no time") from error
 
 
 def _file(name: str, fixtures: Path, files: dict[str, CaseFile]) -> CaseFile:
@@ -133,10 +169,22 @@ def _kind(case: Case) -> str:
     return category(case.expect, case.messages)
 
 
-def _advice(each: _Asked) -> str:
+def _advice(each: _Asked, stages: set[str]) -> str:
     if each.case is None:
         return CHANGED
+    if len(stages) > 1:
+        return DIFFERENT.format(", ".join(sorted(stage or "not told" for stage in stages)))
+    if not each.result.stage:
+        return f"not told: {_untold(each.blame)}"
     return ADVICE.get(each.result.stage, f"stage {each.result.stage}: no rows are built for it")
+
+
+def _untold(blame: Json) -> str:
+    """Why a miss has no stage: blame was off, or could not be asked."""
+    if blame.get("asked") == "off":
+        return OFF
+    problems = [str(problem) for problem in blame.get("problems") or {}]
+    return f"blame could not be asked ({'; '.join(problems)}): mend that and grade again" if problems else UNTOLD
 
 
 def _case(file: CaseFile, contract: Contract, result: Result) -> Case | None:

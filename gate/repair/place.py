@@ -1,7 +1,8 @@
 """A repair on disk: a folder that is there whole or not at all, and its manifest.
 
-Everything is written beside the folder and put in its place by one rename. A case is burned after that: a run that was
-killed in between is finished by the same command, which builds the same bytes and finds them there.
+Everything is written beside the folder, as `.NAME.part`; then the cases are burned; then one rename puts it in place.
+So no row can be seen whose case still counts. A run that was killed in between has burned cases and no rows, and is
+finished by the same command, which removes what is left beside and builds the same bytes again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,37 @@ class PlaceError(GateError):
     """The repair cannot be written where it was asked for."""
 
 
-def write(folder: Path, built: Built, facts: Json, *, as_text: bool) -> str:
-    """Write a repair, if it is not there already; the sha256 of its manifest. Raises PlaceError.
+def clear(folder: Path) -> None:
+    """Remove what a killed run has left beside: rows that nobody was told of, and whose cases may not be burned."""
+    shutil.rmtree(_beside(folder), ignore_errors=True)
 
-    `facts`: what the manifest says besides the counts.
+
+def write(folder: Path, built: Built, facts: Json, burn: Callable[[str], int], *, as_text: bool) -> int:
+    """Write a repair, if it is not there already, and burn its cases before it can be seen; how many are new.
+
+    `facts`: what the manifest says besides the counts. `burn` is given the manifest's sha256; what it raises goes on.
+    Raises PlaceError.
     """
-    part = folder.with_name(f".{folder.name}.part")
+    part = _beside(folder)
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        hashes = {f"{name}": _lines(part / f"{name}.jsonl", _plain(built.parts[name], as_text)) for name in SPLITS}
-        hashes |= {"pairs": _lines(part / PAIRS, built.pairs)}
-        told = facts | counts(built) | {"sha256": {name: value for name, value in hashes.items() if value}}
-        _lines(part / MANIFEST, [told], indent=1)
-        disk.sync_folder(part)
-        return _settled(part, folder)
+        manifest = _filled(part, built, facts, as_text=as_text)
+        there = _there(part, folder)
     except OSError as error:
+        clear(folder)
         raise PlaceError(f"{folder}: cannot be written: {error}: nothing was built and no case is burned") from error
+    try:
+        new = burn(manifest)
+        if not there:
+            os.replace(part, folder)
+            disk.sync_folder(folder.parent)
+    except OSError as error:
+        raise PlaceError(
+            f"{folder}: cannot be put in its place: {error}: its cases are burned and have no rows yet: mend that and "
+            "give the same command again"
+        ) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        clear(folder)
+    return new
 
 
 def counts(built: Built) -> Json:
@@ -67,16 +79,32 @@ def counts(built: Built) -> Json:
     }
 
 
-def _settled(part: Path, folder: Path) -> str:
-    """Put the folder in its place, or find the same there already."""
-    own = {path.name: digest(path) for path in part.iterdir()}
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.part")
+
+
+def _filled(part: Path, built: Built, facts: Json, *, as_text: bool) -> str:
+    """Write everything into a new folder, and bring it to disk; the sha256 of the manifest. Raises OSError."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    hashes = {f"{name}": _lines(part / f"{name}.jsonl", _plain(built.parts[name], as_text)) for name in SPLITS}
+    hashes |= {"pairs": _lines(part / PAIRS, built.pairs)}
+    told = facts | counts(built) | {"sha256": {name: value for name, value in hashes.items() if value}}
+    manifest = _lines(part / MANIFEST, [told], indent=1)
+    disk.sync_folder(part)
+    return manifest
+
+
+def _there(part: Path, folder: Path) -> bool:
+    """Is the same repair in its place already? Raises PlaceError where something else is."""
     if not folder.exists() or not any(folder.iterdir()):
-        os.replace(part, folder)
-        disk.sync_folder(folder.parent)
-        return own[MANIFEST]
+        return False
+    own = {path.name: digest(path) for path in part.iterdir()}
     there = {path.name: digest(path) for path in folder.iterdir() if path.is_file()}
     if own.items() <= there.items() and not (there.keys() - own.keys()) & {f"{name}.jsonl" for name in SPLITS}:
-        return own[MANIFEST]
+        return True
+    clear(folder)
     raise PlaceError(f"{folder}: holds something else already: name another folder with -o")
 
 

@@ -99,6 +99,15 @@ def rows(path: Path, fixtures: Path, *, seed: int) -> list[Json]:
     return found
 
 
+def texts(book: Phrases) -> Iterator[str]:
+    """Everything that a file of phrases says and fills in."""
+    for values in book.slots.values():
+        yield from values
+    for phrase in book.phrases:
+        yield from phrase.say
+        yield from (part for pair in phrase.pairs for part in pair)
+
+
 def drawn(book: Phrases, phrase: Phrase, random: np.random.Generator) -> list[Json]:
     """A conversation of a phrase, its wording and the values of its slots drawn by chance."""
     if phrase.pairs:

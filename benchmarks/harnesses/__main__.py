@@ -1,0 +1,123 @@
+"""The gate beside other harnesses: the same questions, the same server, in turns; seconds, requests and tokens of each.
+
+    python -m benchmarks.harnesses --server scripted --cases 10000             what each costs beside the model
+    python -m benchmarks.harnesses --server llama --model model.gguf --slots 4
+    python -m benchmarks.harnesses --server mlx --model DIR [--adapter DIR] [--without-seed]
+    python -m benchmarks.harnesses --server scripted --only gate,openai --gate="" --gate="-n 2"
+
+A round runs each harness once, one after the other (A B C, A B C, …), each against a server started for it alone, so
+that nobody finds a cache that another has filled. The time of a run is that of its process, from start to end: its
+imports, its questions, its scoring, its report; not the server's start. All ask through a relay on loopback
+(relay.py), which tells afterwards how many requests there were, how many tokens they had and how many of these had to
+be computed, and whether each asked exactly the cases' messages, tools and max_tokens.
+
+Every harness is used as its own documentation advises, with its default concurrency: peers/ holds what a user of it
+would write, and says where that is documented. Retries and caches of replies are off. The first call installs the
+others into --peers (some 3.5 GB, most of it promptfoo's).
+
+A real server is asked the cases of suites/hermes (63), and beside it stands the least time that it can need (limit.py);
+a scripted one answers generated cases at once. mlx_lm.server takes a request with a seed by itself and those without in
+batches: the gate leaves the seed out where it may, and --without-seed lets the others do so, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.harnesses import limit, questions, table
+from benchmarks.harnesses.harnesses import NAMES, Harness, gate, others
+from benchmarks.harnesses.installing import FOLDER
+from benchmarks.harnesses.runs import Run, run
+from gate import checkpoint as checkpoints
+from gate.errors import GateError
+from gate.types import Checkpoint
+
+CASES = {"scripted": 1000, "llama": 63, "mlx": 63}
+"""Cases where --cases says nothing."""
+
+
+def main() -> None:
+    given = _given()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("harnesses: ended"))  # what runs now is stopped on the way out
+    with tempfile.TemporaryDirectory(prefix="harnesses-") as name:
+        try:
+            print(_compared(given, Path(name) / "project"))
+        except GateError as error:
+            sys.exit(f"harnesses: {error}")
+
+
+def _given() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.harnesses",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--server", choices=tuple(CASES), required=True)
+    parser.add_argument("--model", metavar="PATH", help="a .gguf file for llama, an MLX folder for mlx")
+    parser.add_argument("--adapter", metavar="DIR", help="an adapter on that MLX folder")
+    parser.add_argument("--slots", metavar="N", type=int, default=4, help="llama-server's --parallel (default: 4)")
+    parser.add_argument("--cases", metavar="N", type=int, help="default: 63 for a real server, 1000 for a scripted one")
+    parser.add_argument("--rounds", metavar="N", type=int, default=3, help="default: 3")
+    parser.add_argument("--only", metavar="NAMES", default=",".join(NAMES), help="default: %(default)s")
+    parser.add_argument("--gate", metavar="OPTIONS", action="append", help="pytest's further options; several compare")
+    parser.add_argument("--without-seed", action="store_true", help="the others send no seed")
+    parser.add_argument("--no-limit", action="store_true", help="leave out the least time, which takes minutes")
+    parser.add_argument("--peers", metavar="DIR", type=Path, default=FOLDER, help="default: %(default)s")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="every run, as JSON")
+    given = parser.parse_args()
+    if unknown := set(given.only.split(",")) - set(NAMES):
+        parser.error(f"--only: {', '.join(sorted(unknown))}: known are {', '.join(NAMES)}")
+    if (given.server == "scripted") is bool(given.model):
+        parser.error("--model belongs to a real server, and a real server needs one")
+    return given
+
+
+def _compared(given: argparse.Namespace, project: Path) -> str:
+    """Measure, keep and return the tables."""
+    cases = given.cases or CASES[given.server]
+    sampling = {key: value for key, value in questions.SAMPLING.items() if key != "seed" or not given.without_seed}
+    asked = (questions.generated if given.server == "scripted" else questions.hermes)(project, cases, sampling)
+    checkpoint = _checkpoint(given, project)
+    compared, missing = _harnesses(given)
+    about = table.about(given.server, checkpoint.name, cases=len(asked.bodies), rounds=given.rounds, slots=given.slots)
+    least = None if given.server == "scripted" or given.no_limit else limit.measured(checkpoint, asked.bodies)
+    runs: list[Run] = []
+    for number in range(1, given.rounds + 1):
+        for each in compared:
+            runs.append(run(each, asked, checkpoint, slots=given.slots, number=number))
+            _say(runs[-1])
+    if given.json:
+        kept = {"about": about, "limit": asdict(least) if least else None, "runs": [asdict(each) for each in runs]}
+        given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return table.text(compared, runs, missing, least, about)
+
+
+def _checkpoint(given: argparse.Namespace, project: Path) -> Checkpoint:
+    if given.server == "scripted":
+        return checkpoints.identify(f"scripted:{project / 'answers.jsonl'}")
+    if given.adapter:
+        return checkpoints.identify(given.adapter, base=given.model)
+    return checkpoints.identify(given.model)
+
+
+def _harnesses(given: argparse.Namespace) -> tuple[list[Harness], dict[str, str]]:
+    names = [name for name in NAMES if name in given.only.split(",")]
+    own = [gate(shlex.split(options)) for options in given.gate or [""]] if "gate" in names else []
+    found, missing = others([name for name in names if name != "gate"], given.peers)
+    return [*own, *found], missing
+
+
+def _say(done: Run) -> None:
+    told = f"did not run: {done.problem}" if done.problem else f"{done.seconds:.2f} s, {done.hits}/{done.scored} hits"
+    print(f"harnesses: round {done.round}, {done.name}: {told}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

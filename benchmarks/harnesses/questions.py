@@ -1,0 +1,83 @@
+"""What is asked: cases, as a project for the gate and as rows for the others."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gate import cases
+from gate.client import request
+from gate.types import Case, Json, Server
+from tests.project import SUITE, TOOL, a_case, right
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUITES = ("calls.jsonl", "colloquial_calls.jsonl", "colloquial_words.jsonl", "finalization.jsonl", "no_tool.jsonl")
+"""The case files of suites/hermes, in the order in which its tests ask them."""
+SAMPLING: Json = {"temperature": 0, "top_p": 1, "seed": 0, "logprobs": True, "top_logprobs": 2}
+"""Sent with every request, as the gate sends them to a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The same questions in two forms."""
+
+    project: Path
+    """A folder with suites/ and fixtures/; with answers.jsonl, too, where a script answers."""
+    rows: Path
+    """A file of rows as peers/task.py reads them."""
+    bodies: tuple[Json, ...]
+    """The requests, sampling parameters included; the model's name is empty."""
+    sampling: Json
+
+
+def hermes(folder: Path, count: int, sampling: Json) -> Questions:
+    """The first `count` cases of suites/hermes, taken from its files in turns; every file has one at least."""
+    fixtures = REPOSITORY / "fixtures"
+    shutil.copytree(fixtures / "tools", folder / "fixtures/tools")
+    shutil.copytree(REPOSITORY / "suites/hermes", folder / "suites/hermes", ignore=shutil.ignore_patterns("__*"))
+    (folder / "fixtures/cases/hermes").mkdir(parents=True)
+    lines = [(fixtures / "cases/hermes" / name).read_text(encoding="utf-8").splitlines() for name in SUITES]
+    for name, mine, kept in zip(SUITES, lines, _shares([len(each) for each in lines], count), strict=True):
+        text = "".join(f"{line}\n" for line in mine[:kept])
+        (folder / "fixtures/cases/hermes" / name).write_text(text, encoding="utf-8")
+    return _made(folder, [f"hermes/{name}" for name in SUITES], sampling)
+
+
+def generated(folder: Path, count: int, sampling: Json) -> Questions:
+    """So many small cases, each with a rule that answers it right: an instant answer, one call."""
+    for part in ("suites", "fixtures/cases", "fixtures/tools"):
+        (folder / part).mkdir(parents=True)
+    names = [f"case-{number}" for number in range(count)]
+    (folder / "fixtures/tools/tools.json").write_text(json.dumps([TOOL]))
+    (folder / "fixtures/cases/calls.jsonl").write_text("".join(json.dumps(a_case(name)) + "\n" for name in names))
+    (folder / "answers.jsonl").write_text("".join(json.dumps(right(name)) + "\n" for name in names))
+    (folder / "suites/test_calls.py").write_text(SUITE.replace("{floor}", "1.0"))
+    return _made(folder, ["calls.jsonl"], sampling)
+
+
+def _shares(sizes: Sequence[int], count: int) -> list[int]:
+    """How many of each file: one after the other takes one more until there are `count`."""
+    turns = [(turn, file) for turn in range(max(sizes)) for file, size in enumerate(sizes) if turn < size]
+    taken = [file for _, file in itertools.islice(turns, max(count, len(sizes)))]
+    return [taken.count(file) for file in range(len(sizes))]
+
+
+def _made(folder: Path, names: Sequence[str], sampling: Json) -> Questions:
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    asked = [case for name in names for case in cases.load(name, folder / "fixtures").cases]
+    server = Server(url="", model="", runtime="", sampling=sampling, told={})
+    bodies = tuple(request(server, case.messages, tools=case.tools, max_tokens=case.max_tokens) for case in asked)
+    rows = folder / "requests.jsonl"
+    with rows.open("w", encoding="utf-8") as file:
+        for case, body in zip(asked, bodies, strict=True):
+            file.write(json.dumps(_row(case, body), ensure_ascii=False) + "\n")
+    return Questions(folder, rows, bodies, sampling)
+
+
+def _row(case: Case, body: Json) -> Json:
+    row: Json = {"id": case.id, "messages": body["messages"], "tools": body.get("tools", [])}
+    return row | {"max_tokens": body["max_tokens"], "expect": case.expect}

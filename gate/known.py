@@ -1,0 +1,106 @@
+"""What a checkpoint has answered before: SQLite in the user's cache folder, shared by runs and by xdist's workers.
+
+An answer is known by the sha256 of the checkpoint's bytes, the runtime's versions, the machine, and all that was
+asked, sampling parameters included. Nothing is kept of sealed cases. A store that cannot be read or written costs
+time, never an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gate import machine
+
+LIMIT = 512 * 2**20
+"""Bytes of answers that are kept; those not used for the longest time go first."""
+_TABLE = """
+CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS known_used ON known (used);
+"""
+
+
+def place() -> Path:
+    """The store's file; the environment variable GATE_REPLIES names another one."""
+    chosen = os.environ.get("GATE_REPLIES")
+    return Path(chosen).expanduser().absolute() if chosen else machine.cache_folder() / "replies.sqlite"
+
+
+class Known:
+    """The answers of one checkpoint on one runtime. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path, about: object, *, fresh: bool = False, limit: int = LIMIT) -> None:
+        """`about`: JSON that says whose answers these are. `fresh`: answers are kept, and earlier ones not given."""
+        self._about, self._fresh, self._limit = about, fresh, limit
+        self._lock = threading.Lock()
+        self._store: sqlite3.Connection | None = None
+        with self._quietly():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(0o600)
+            self._store = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._store.execute("PRAGMA journal_mode=WAL")
+            self._store.execute("PRAGMA synchronous=NORMAL")
+            self._store.executescript(_TABLE)
+
+    def get(self, asked: object) -> Any:
+        """What was answered to this; None where that is not known."""
+        if self._fresh:
+            return None
+        with self._quietly() as store:
+            if store is not None and (row := self._row(store, self._key(asked))) is not None:
+                return json.loads(zlib.decompress(row))
+        return None
+
+    def put(self, asked: object, answer: object) -> None:
+        """Keep an answer, JSON, in place of an earlier one."""
+        value = zlib.compress(json.dumps(answer).encode(), 1)
+        with self._quietly() as store:
+            if store is not None:
+                row = (self._key(asked), value, int(time.time()))
+                store.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", row)
+
+    def close(self) -> None:
+        """Let go of what is too much, and of the file."""
+        with self._quietly() as store:
+            if store is not None:
+                self._store = None
+                _trim(store, self._limit)
+                store.close()
+
+    def _row(self, store: sqlite3.Connection, key: bytes) -> bytes | None:
+        row = store.execute("SELECT value, used FROM known WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        if (now := int(time.time())) > row[1] + 3600:
+            store.execute("UPDATE known SET used = ? WHERE key = ?", (now, key))
+        return bytes(row[0])
+
+    def _key(self, asked: object) -> bytes:
+        return hashlib.sha256(json.dumps([self._about, asked], sort_keys=True).encode()).digest()
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[sqlite3.Connection | None]:
+        with self._lock, contextlib.suppress(sqlite3.Error, OSError, ValueError, zlib.error):
+            yield self._store
+
+
+def _trim(store: sqlite3.Connection, limit: int) -> None:
+    pages, size, free = (store.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZES)
+    if (pages - free) * size <= limit:
+        return
+    count = store.execute("SELECT count(*) FROM known").fetchone()[0]
+    oldest = "SELECT key FROM known ORDER BY used LIMIT ?"
+    store.execute(f"DELETE FROM known WHERE key IN ({oldest})", (count // 4 + 1,))
+    store.execute("VACUUM")
+
+
+_SIZES = ("page_count", "page_size", "freelist_count")

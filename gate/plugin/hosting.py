@@ -1,0 +1,186 @@
+"""Who answers: the served model, or, as long as nothing new is asked, what is known of it from earlier runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+import gate
+from gate import canary, checkpoint, earlier, hashing, machine, settle
+from gate.asking import Host
+from gate.backends import llama, mlx
+from gate.backends.process import Serving, Start
+from gate.errors import CheckpointError
+from gate.known import Known, place
+from gate.plugin.inspected import Preflight
+from gate.plugin.progress import progress
+from gate.settle import Way
+from gate.types import Check, Json, Server
+
+RUNTIMES: dict[str, Callable[[], Json]] = {
+    "adapter": mlx.runtime,
+    "mlx": mlx.runtime,
+    "gguf": llama.runtime,
+    "scripted": dict,
+}
+"""What else than its bytes makes the answers of a checkpoint; of a URL one cannot know."""
+SLOTS = 4
+"""Requests that a llama-server of ours decodes together: each slot has a context of its own in memory."""
+
+
+class Hosting:
+    """The model of one run, from its files to the end of its server."""
+
+    def __init__(self, config: pytest.Config, folder: Callable[[], Path], preflight: Preflight) -> None:
+        self._config, self._folder, self._preflight = config, folder, preflight
+        self._checkpoint = preflight.artifact.checkpoint
+        self._serving: Serving | None = None
+        self.host: Host | None = None
+        self.digest = ""
+        self.described: Json = {}
+        self.canary: Json = canary.NOT_MADE
+
+    @property
+    def server(self) -> Server | None:
+        """The server that runs; None where nothing is served."""
+        return self._serving.server if self._serving is not None else None
+
+    def open(self, *, lazily: bool) -> Host:
+        """How to ask it. With `lazily` it is served only when something new is asked, where its server is known.
+
+        Raises GateError or OSError when it cannot be graded or served.
+        """
+        self.digest = checkpoint.digest(self._checkpoint)
+        about = self._about()
+        facts = self._facts(about) if about is not None and lazily else None
+        if facts is None:
+            self._preflight.look()
+            self.host = Host(self.serve(), self._way(), about)
+            self._keep(about)
+        else:
+            self._preflight.checks = tuple(Check(**row | {"found": tuple(row["found"])}) for row in facts["checks"])
+            self.canary, server = facts["canary"], Server(**facts["server"])
+            self.host = Host(server, self._way(server), about, self.start)
+        return self.host
+
+    def serve(self) -> Server:
+        """Start the server for the first time: look what preflight says of it, and how constant its answers are."""
+        server = self.start()
+        self._preflight.look(server)
+        self.canary = canary.probe(server, timeout=self._config.getoption("gate_timeout"))
+        return server
+
+    def start(self) -> Server:
+        """The server, started where it does not run yet."""
+        if self._serving is not None:
+            return self._serving.server
+        serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
+        if serving is None:
+            raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
+        self._serving = serving
+        server: Server = serving.server
+        return server
+
+    def stop(self) -> None:
+        """End the server. Safe to call twice."""
+        if self._serving is not None:
+            serving, self._serving = self._serving, None
+            serving.stop()
+
+    def alive(self) -> bool:
+        """Does the server live that was started? What was not started cannot have died."""
+        return self._serving is None or self._serving.alive()
+
+    def described_by(self) -> Json:
+        """What a report says of the checkpoint."""
+        if self.host is None:
+            raise CheckpointError("nothing was served")
+        return checkpoint.described(self._checkpoint, self.host.server, digest=self.digest)
+
+    def _way(self, server: Server | None = None) -> Way:
+        option = self._config.getoption
+        server = server or self.server
+        if server is None:
+            raise CheckpointError("nothing was served")
+        at_once = option("gate_ahead") or max(server.at_once, processes(self._config))
+        return settle.way(server, self.canary, alone=option("gate_alone"), at_once=at_once)
+
+    def _start(self) -> Start:
+        option = self._config.getoption
+        slots = option("gate_ahead") or (processes(self._config) if processes(self._config) > 1 else SLOTS)
+        return Start(
+            folder=self._folder(),
+            timeout=option("gate_start_timeout"),
+            context=option("gate_context"),
+            parallel=1 if option("gate_alone") else slots,
+            say=progress(self._config),
+        )
+
+    def _about(self) -> Json | None:
+        """By what the answers of this checkpoint are known again; None where it cannot be."""
+        runtime = RUNTIMES.get(self._checkpoint.kind)
+        if runtime is None:
+            return None
+        made: Json = {"digest": self.digest, "kind": self._checkpoint.kind, "runtime": runtime()}
+        return made | {
+            "machine": machine.hardware(),
+            "context": self._config.getoption("gate_context"),
+            "gate": gate.__version__,
+        }
+
+    def _facts(self, about: Json) -> Json | None:
+        """What was seen of it and its server when it was served last; None where preflight must look anew."""
+        if any(self._config.getoption(name) for name in ("gate_train", "gate_against", "gate_alone")):
+            return None
+        store = known(self._config, about)
+        found: Json | None = store.get(self._seen())
+        store.close()
+        return found
+
+    def _keep(self, about: Json | None) -> None:
+        if about is not None and self.server is not None and self.canary is not canary.NOT_MADE:
+            server = asdict(replace(self.server, key="", url="http://127.0.0.1:9/v1"))
+            checks = [asdict(check) for check in self._preflight.checks]
+            store = known(self._config, about)
+            store.put(self._seen(), {"server": server, "canary": self.canary, "checks": checks})
+            store.close()
+
+    def _seen(self) -> Json:
+        """What preflight reads beside the checkpoint."""
+        fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
+        paths = sorted(path for path in fixtures.rglob("*") if path.is_file())
+        return {"seen": {str(path.relative_to(fixtures)): hashing.sha256(path) for path in paths}}
+
+
+def processes(config: pytest.Config) -> int:
+    """How many processes ask."""
+    return max(1, len(config.getoption("tx", None) or []))
+
+
+def known(config: pytest.Config, about: Json) -> Known:
+    """The store of answers of what is known by `about`."""
+    return Known(place(), about, fresh=config.getoption("gate_fresh"))
+
+
+def given(host: Host, folder: Path) -> str:
+    """What xdist's workers are told of the model, and of the run's folder."""
+    row = {"server": asdict(host.server), "way": asdict(host.way), "about": host.about, "folder": str(folder)}
+    return json.dumps(row)
+
+
+def before(config: pytest.Config) -> dict[str, Counter[str]]:
+    """With --gate-fail-fast: what earlier runs have missed."""
+    if not config.getoption("gate_fail_fast"):
+        return {}
+    return earlier.missed(config.invocation_params.dir / Path(config.getoption("gate_runs")))
+
+
+def received(text: str) -> tuple[Host, Path]:
+    """The model, and the lock that keeps those who ask alone from those who ask at once."""
+    row = json.loads(text)
+    return Host(Server(**row["server"]), Way(**row["way"]), row["about"]), Path(row["folder"]) / "asking.lock"

@@ -1,0 +1,79 @@
+"""Which answers, given among others, are the same alone, and how a run asks: a way.
+
+A batch and a warm cache change the sums of a forward pass in their last digits, and greedy decoding turns that into
+another token where the two best were about equal. A step whose gap is larger than what those digits can move gives the
+same token in any company. So one asks many at once, with log-probabilities, and keeps what was sure; the others and
+every miss are asked again alone, and that answer counts, for better and for worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gate.types import Json, Reply, Server
+
+FACTOR = 4.0
+"""How many times the drift that the canary has seen a margin must be, to be sure."""
+LEAST = 0.05
+"""Nats; a bound is never lower, however little the canary's short answers have drifted."""
+WAYS = ("together", "settled", "alone")
+"""The laxest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a run asks its cases."""
+
+    name: str
+    """alone: one after another. settled: many at once, then alone what was not sure. together: many at once, and no
+    answer can be told from one that its company has changed."""
+    at_once: int
+    """Most requests under way at the same time, of all processes."""
+    bound: float | None = None
+    """Nats: a hit whose every step had a larger gap is sure."""
+    why: str = ""
+    """Why it is not a stricter way."""
+
+
+def way(server: Server, canary: Json, *, alone: bool, at_once: int | None) -> Way:
+    """`at_once`: as the user has said; None for as many as the server decodes together."""
+    wanted = at_once or server.at_once
+    if alone or wanted == 1:
+        return Way("alone", 1)
+    found = bound(canary)
+    if found is None:
+        return Way("together", wanted, why="the server gives no log-probabilities, so no answer shows how sure it is")
+    return Way("settled", wanted, found)
+
+
+def bound(canary: Json) -> float | None:
+    """The margin, in nats, above which an answer is sure by what the canary has seen; None where it saw no margin."""
+    drift = canary.get("drift")
+    return None if drift is None else max(LEAST, FACTOR * drift)
+
+
+def drift(alone: Reply, among: Reply) -> float | None:
+    """By how many nats company has moved an answer: at least so much where the texts differ."""
+    if alone.margin is None or among.margin is None:
+        return None
+    return abs(alone.margin - among.margin) if said(alone) == said(among) else alone.margin + among.margin
+
+
+def sure(replies: Sequence[Reply], bound: float | None) -> bool:
+    """Would each of these be the same alone?"""
+    return bound is None or all(each.settled or _beyond(each, bound) for each in replies)
+
+
+def refuted(among: Reply, alone: Reply, bound: float | None) -> bool:
+    """Is another answer given alone than the one that was sure? Then the bound is too low."""
+    return bound is not None and _beyond(among, bound) and said(among) != said(alone)
+
+
+def said(reply: Reply) -> tuple[object, ...]:
+    """What of a reply is the model's."""
+    return reply.content, reply.reasoning, reply.calls, reply.fault
+
+
+def _beyond(reply: Reply, bound: float) -> bool:
+    return reply.margin is not None and reply.margin > bound
