@@ -262,6 +262,7 @@ def test_control_c_cuts_what_is_under_way(project: Project) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and psutil.Process(child.pid).num_threads() < 6:
         time.sleep(0.1)
+    time.sleep(2)  # until the first test waits for its answer
     begun = time.monotonic()
     child.send_signal(signal.SIGINT)
     out, _ = child.communicate(timeout=30)

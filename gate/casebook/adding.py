@@ -39,7 +39,9 @@ Make a case of what a model was really asked, in a file under fixtures/cases; th
 What is expected: of a miss what its case expects; else the calls that the model made, until you say otherwise with
 --call, --no-call, --contains, --expect or in your editor with --edit. Before anything is shown or written, secrets and
 personal data are replaced: keys, tokens, passwords, e-mail and IP addresses, phone numbers behind a +, home folders,
-what looks random. Names in prose are not found: read what is shown. A held-out case is never a source.
+what looks random. Hex as long as a digest is replaced only beside a word such as key, token or secret in its line.
+Names in prose are not found: read what is shown. An expectation about what was replaced is refused: write it with the
+placeholder that the question has. A file of more than 64 MiB is read line by line. A held-out case is never a source.
 
 exit status: 0 added; 1 refused, for it asks what another case asks or was given up; 4 bad input"""
 

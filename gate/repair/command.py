@@ -115,11 +115,11 @@ def _source(given: argparse.Namespace, found: Found, ruler: Any, teacher: Teache
 
 @contextmanager
 def _teacher(given: argparse.Namespace, found: Found, say: Any) -> Iterator[Teacher | None]:
-    from gate.repair import teacher
-
     if not given.teacher or given.plan or not found.misses:
         yield None
         return
+    from gate.repair import teacher  # its client takes a second to import
+
     with teacher.taught(given.teacher, given.teacher_name, teacher.memory(given.output), say) as asked:
         yield asked
 
@@ -140,7 +140,8 @@ def _write(
     from gate.repair import place
 
     form = "JSON texts" if as_text else "objects"
-    used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in built.used}
+    marks = built.used
+    used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
     facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
     facts |= {"registry": str(given.registry), "burned": used}
     told = {"repair": given.output.absolute().name, "reports": digests}
@@ -160,7 +161,8 @@ def _asked(found: Found, built: Built) -> dict[str, list[str]]:
     """What each case that is used asks, and its rows, to know either again."""
     from gate.burned import asking
 
-    asked = {miss.mark: [asking(miss.case.messages)] for miss in found.misses if miss.mark in built.used}
+    marks = built.used
+    asked = {miss.mark: [asking(miss.case.messages)] for miss in found.misses if miss.mark in marks}
     for row in built.rows:
         if row.case:
             asked[row.case].append(asking(row.messages[:-1]))
