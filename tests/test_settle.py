@@ -47,8 +47,8 @@ def test_another_answer_above_the_bound_refutes_it() -> None:
 
 
 def test_the_way() -> None:
-    told = {"drift": 0.1}
-    assert settle.way(SERVER, told, alone=False, at_once=None) == settle.Way("settled", 8, 0.4)
+    told = {"drift": 0.2}
+    assert settle.way(SERVER, told, alone=False, at_once=None) == settle.Way("settled", 8, 0.8)
     assert settle.way(SERVER, told, alone=False, at_once=3).at_once == 3
     assert settle.way(SERVER, told, alone=True, at_once=3) == settle.Way("alone", 1)
     assert settle.way(SERVER, told, alone=False, at_once=1) == settle.Way("alone", 1)
