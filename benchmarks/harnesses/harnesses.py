@@ -132,7 +132,7 @@ def _told(place: Place) -> tuple[int, int]:
 def _counted(place: Place) -> tuple[int, int]:
     """promptfoo ends with 100 where an assertion failed (docs/usage/command-line)."""
     stats = json.loads((place.folder / "output.json").read_text(encoding="utf-8"))["results"]["stats"]
-    return stats["successes"], stats["successes"] + stats["failures"]
+    return stats["successes"], stats["successes"] + stats["failures"] + stats["errors"]
 
 
 def _reported(place: Place) -> tuple[int, int]:

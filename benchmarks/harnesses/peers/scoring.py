@@ -13,6 +13,8 @@ import re
 from typing import Any
 
 Json = dict[str, Any]
+NONE: Json = {"content": "", "calls": [], "cut": False}
+"""Stands for an answer where the server gave an error: some refuse what a model wrote. A miss, as for the gate."""
 
 
 def answer(message: Json, finish: str | None) -> Json:

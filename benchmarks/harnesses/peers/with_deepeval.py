@@ -53,11 +53,13 @@ class Exact(BaseMetric):
 
 @observe()
 async def application(name: str) -> str:
-    reply = await CLIENT.chat.completions.create(**ASKED.body(ROWS[name]))
-    choice = reply.choices[0]
-    output = json.dumps(scoring.answer(choice.message.model_dump(), choice.finish_reason))
-    update_current_trace(input=name, output=output)
-    return output
+    try:
+        choice = (await CLIENT.chat.completions.create(**ASKED.body(ROWS[name]))).choices[0]
+        given = scoring.answer(choice.message.model_dump(), choice.finish_reason)
+    except openai.APIError:
+        given = scoring.NONE
+    update_current_trace(input=name, output=json.dumps(given))
+    return json.dumps(given)
 
 
 def main() -> None:

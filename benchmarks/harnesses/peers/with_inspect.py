@@ -5,7 +5,8 @@
 Concurrency: the default, adaptive connections (20 at first, 10 to 100), which docs/models-concurrency (Model
 Concurrency, Adaptive Connections) recommends over a fixed number. Local servers: docs/providers, OpenAI API.
 Its tools lose what its own schema class does not know and get `strict`: `extra_body`, a documented setting of
-GenerateConfig, sends them as they are. Retries are off, its own and the client's.
+GenerateConfig, sends them as they are. Retries are off, its own and the client's; a sample that the server answers with
+an error is a miss (fail_on_error: docs/errors-and-limits).
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ def main() -> None:
         model_base_url=asked.url,
         model_args={"api_key": asked.key, "max_retries": 0},
         max_retries=0,
+        fail_on_error=False,
         display="none",
         **asked.sampling,
     )
     if log.status != "success":
         raise SystemExit(f"inspect: {log.status}: {log.error}")
-    asked.done([sample.scores["exact"].value == CORRECT for sample in log.samples])
+    asked.done([bool(sample.scores) and sample.scores["exact"].value == CORRECT for sample in log.samples])
 
 
 def _tools(row: dict[str, Any]) -> list[ToolInfo]:

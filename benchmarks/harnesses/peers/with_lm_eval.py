@@ -16,6 +16,7 @@ import json
 from typing import Any
 
 import datasets
+import requests
 import scoring
 import task
 from lm_eval import simple_evaluate
@@ -29,7 +30,13 @@ ASKED = task.given()
 
 
 class CallingModel(LocalChatCompletion):
-    """The chat model, telling the calls of an answer beside its text."""
+    """The chat model, telling the calls of an answer beside its text. An error of the server is an empty answer."""
+
+    def model_call(self, *positional: Any, **named: Any) -> Any:
+        try:
+            return super().model_call(*positional, **named)
+        except requests.RequestException:
+            return {"choices": [{"message": {}, "finish_reason": "error"}]}
 
     def parse_generations(self, outputs: Any, **_: Any) -> list[str]:
         replies = outputs if isinstance(outputs, list) else [outputs]

@@ -17,8 +17,12 @@ def main() -> None:
     client = openai.OpenAI(base_url=asked.url, api_key=asked.key, max_retries=0)
     hits = []
     for row in asked.rows:
-        choice = client.chat.completions.create(**asked.body(row)).choices[0]
-        hits.append(scoring.hit(row, scoring.answer(choice.message.model_dump(), choice.finish_reason)))
+        try:
+            choice = client.chat.completions.create(**asked.body(row)).choices[0]
+            given = scoring.answer(choice.message.model_dump(), choice.finish_reason)
+        except openai.APIError:
+            given = scoring.NONE
+        hits.append(scoring.hit(row, given))
     asked.done(hits)
 
 
