@@ -69,7 +69,7 @@ class Project:
     def run(self, *arguments: str, model: str = "scripted:answers.jsonl", fresh: bool = True) -> pytest.RunResult:
         """Grade; `fresh` asks anew what an earlier run of the test has asked."""
         quick = ("-p", "no:hypothesispytest", "-p", "no:anyio", *(("--gate-fresh",) if fresh else ()))
-        return self.pytester.runpytest_subprocess(*quick, "--model", model, *arguments, timeout=120)
+        return self.pytester.runpytest_subprocess(*quick, "--model", model, *arguments, timeout=300)
 
     def report(self) -> dict[str, Any]:
         """The one report that the runs so far have written."""
