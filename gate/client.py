@@ -1,4 +1,7 @@
-"""Ask a served model over the OpenAI-compatible API; whatever comes back becomes a Reply or an AskError."""
+"""Ask a served model over the OpenAI-compatible API; whatever comes back becomes a Reply or an AskError.
+
+openai is imported where it is used: it takes longer than all else, and a run that remembers every answer asks nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import openai
 
 from gate import reply as replies
 from gate.errors import AskError
 from gate.types import Case, Json, Question, Reply, Server
 from gate.words import one_line
+
+if TYPE_CHECKING:
+    import openai
 
 BODY_LIMIT = 32 * 2**20
 """Bytes of a response body; a server that sends more is broken."""
@@ -69,6 +73,8 @@ class Client:
     """One server, asked with every sampling parameter pinned and without retries."""
 
     def __init__(self, server: Server, *, timeout: float) -> None:
+        import openai
+
         self.server = server
         self.timeout = timeout
         for name in ("openai", "httpx", "httpcore", "httpx2", "httpcore2"):  # they tell of single answers
@@ -103,6 +109,8 @@ class Client:
 
         `how`: `together` where it may be served in a batch, `alone` where it may not and no cache shall count.
         """
+        import openai
+
         body = request(self.server, messages, tools=tools, max_tokens=max_tokens, how=how)
         body |= {"response_format": form} if form else {}
         begun = time.perf_counter()
@@ -132,6 +140,8 @@ class Client:
 
     def ping(self) -> tuple[int, str]:
         """Ask for one token; HTTP status and body. Raises AskError when nothing answers."""
+        import openai
+
         try:
             return self._post(self.request([{"role": "user", "content": "ping"}], tools=[], max_tokens=1))
         except openai.APIConnectionError as error:
@@ -184,6 +194,8 @@ class Client:
             self._sockets.append(facts["return_value"].get_extra_info("socket"))
 
     def _post(self, body: Json) -> tuple[int, str]:
+        import openai
+
         deadline = time.monotonic() + self.timeout
         try:
             with self._openai.chat.completions.with_streaming_response.create(
@@ -266,6 +278,8 @@ def _spoken(event: Json) -> bool:
 
 
 def _cause(error: openai.APIConnectionError) -> str:
+    import openai
+
     if isinstance(error, openai.APITimeoutError):
         return "no answer in time (--gate-timeout)"
     return f"no answer: {error.__cause__ or error}"

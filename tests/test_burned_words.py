@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate import burned, cases
+from gate import burned, cases, nearness, wording
 from gate.types import Contract
 from tests.test_repair import MODEL, TOOLS, a_case, a_report, asked, call, project, repair, rows
 
@@ -97,12 +97,12 @@ def test_new_rows_of_a_burned_case_are_recorded_too(repaired: Path) -> None:
     ],
 )
 def test_plain_texts_are_the_same_however_they_are_written(one: str, other: str) -> None:
-    assert burned.plain(one) == burned.plain(other)
+    assert wording.plain(one) == wording.plain(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("3 + 4", "3 - 4"), ("हिन्दी", "हनद"), ("か", "が"), ("🙂", "🙃")])
 def test_plain_texts_that_say_something_else_differ(one: str, other: str) -> None:
-    assert burned.plain(one) != burned.plain(other)
+    assert wording.plain(one) != wording.plain(other)
 
 
 def test_every_pair_that_is_alike_is_found() -> None:
@@ -117,7 +117,7 @@ def test_every_pair_that_is_alike_is_found() -> None:
         for other in range(80)
         if len(sets[one] & sets[other]) >= 0.7 * len(sets[other]) - 1e-9
     }
-    found = {(one + 80, other): (j, share) for one, other, j, share in burned.Index(texts[:80]).pairs(texts[80:])}
+    found = {(one + 80, other): (j, share) for one, other, j, share in nearness.Index(texts[:80]).pairs(texts[80:])}
     assert set(found) == wanted
     for (one, other), (similarity, share) in found.items():
         both = len(sets[one] & sets[other])
@@ -130,7 +130,7 @@ def test_many_cases_against_many_burned_take_seconds(text: str) -> None:
     drawn = random.Random(0)
     words = [f"w{n}" for n in range(3000)]
     texts = [text.format(*(" ".join(drawn.choices(words, k=5)) for _ in "xy")) for _ in range(11_000)]
-    index = [burned.bare(burned.plain(each)) for each in texts]
+    index = [wording.bare(wording.plain(each)) for each in texts]
     started = time.process_time()
-    list(burned.Index(index[:1000]).pairs(index[1000:]))
+    list(nearness.Index(index[:1000]).pairs(index[1000:]))
     assert time.process_time() - started < 6

@@ -14,6 +14,8 @@ LAYERS = [
     {
         "stats",
         "words",
+        "wording",
+        "nearness",
         "validity",
         "matchers",
         "answer",

@@ -15,9 +15,10 @@ Every harness is used as its own documentation advises, with its default concurr
 would write, and says where that is documented. Retries and caches of replies are off. The first call installs the
 others into --peers (some 3.5 GB, most of it promptfoo's).
 
-A real server is asked the cases of suites/hermes (63), and beside it stands the least time that it can need (limit.py);
-a scripted one answers generated cases at once. mlx_lm.server takes a request with a seed by itself and those without in
-batches: the gate leaves the seed out where it may, and --without-seed lets the others do so, too.
+A real server is asked the cases of suites/hermes, or of other --suites (trainers/demo/suites has 48); beside it stands
+the least time that it can need (limit.py). A scripted one answers generated cases at once. mlx_lm.server takes a
+request with a seed by itself and those without in batches: the gate leaves the seed out where it may, and
+--without-seed lets the others do so, too.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from gate import checkpoint as checkpoints
 from gate.errors import GateError
 from gate.types import Checkpoint
 
-CASES = {"scripted": 1000, "llama": 63, "mlx": 63}
-"""Cases where --cases says nothing."""
+SERVERS = ("scripted", "llama", "mlx")
+GENERATED = 1000
+"""Cases for a scripted server where --cases says nothing."""
 
 
 def main() -> None:
@@ -59,11 +61,12 @@ def _given() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--server", choices=tuple(CASES), required=True)
+    parser.add_argument("--server", choices=SERVERS, required=True)
     parser.add_argument("--model", metavar="PATH", help="a .gguf file for llama, an MLX folder for mlx")
     parser.add_argument("--adapter", metavar="DIR", help="an adapter on that MLX folder")
     parser.add_argument("--slots", metavar="N", type=int, default=4, help="llama-server's --parallel (default: 4)")
-    parser.add_argument("--cases", metavar="N", type=int, help="default: 63 for a real server, 1000 for a scripted one")
+    parser.add_argument("--cases", metavar="N", type=int, help="default: all of the suites; of a script 1000")
+    parser.add_argument("--suites", metavar="DIR", type=Path, default=questions.SUITES, help="default: suites/hermes")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="default: 3")
     parser.add_argument("--only", metavar="NAMES", default=",".join(NAMES), help="default: %(default)s")
     parser.add_argument("--gate", metavar="OPTIONS", action="append", help="pytest's further options; several compare")
@@ -81,9 +84,11 @@ def _given() -> argparse.Namespace:
 
 def _compared(given: argparse.Namespace, project: Path) -> str:
     """Measure, keep and return the tables."""
-    cases = given.cases or CASES[given.server]
     sampling = {key: value for key, value in questions.SAMPLING.items() if key != "seed" or not given.without_seed}
-    asked = (questions.generated if given.server == "scripted" else questions.hermes)(project, cases, sampling)
+    if given.server == "scripted":
+        asked = questions.generated(project, given.cases or GENERATED, sampling)
+    else:
+        asked = questions.of_suites(given.suites.resolve(), project, given.cases, sampling)
     checkpoint = _checkpoint(given, project)
     compared, missing = _harnesses(given)
     about = table.about(given.server, checkpoint.name, cases=len(asked.bodies), rounds=given.rounds, slots=given.slots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from pathlib import Path
 
 from gate import cases
 from gate.client import request
+from gate.errors import GateError
 from gate.types import Case, Json, Server
 from tests.project import SUITE, TOOL, a_case, right
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SUITES = ("calls.jsonl", "colloquial_calls.jsonl", "colloquial_words.jsonl", "finalization.jsonl", "no_tool.jsonl")
-"""The case files of suites/hermes, in the order in which its tests ask them."""
+SUITES = Path(__file__).resolve().parents[2] / "suites/hermes"
+_CASES = re.compile(r'@pytest\.mark\.gate\("([^"]+)"')
+"""The case file that a test's marker names."""
 SAMPLING: Json = {"temperature": 0, "top_p": 1, "seed": 0, "logprobs": True, "top_logprobs": 2}
 """Sent with every request, as the gate sends them to a URL."""
 
@@ -34,17 +36,25 @@ class Questions:
     sampling: Json
 
 
-def hermes(folder: Path, count: int, sampling: Json) -> Questions:
-    """The first `count` cases of suites/hermes, taken from its files in turns; every file has one at least."""
-    fixtures = REPOSITORY / "fixtures"
+def of_suites(suites: Path, folder: Path, count: int | None, sampling: Json) -> Questions:
+    """The first `count` cases that a folder of suites asks, from its files in turns, one at least of each; None: all.
+
+    It is a folder suites/ with fixtures/ beside it, or lies in one. Raises GateError where it is not.
+    """
+    root = next((each.parent for each in (suites, *suites.parents) if each.name == "suites"), None)
+    if root is None or not (root / "fixtures/cases").is_dir():
+        raise GateError(f"{suites}: not in a folder suites/ with fixtures/ beside it")
+    fixtures, inside = root / "fixtures", suites.relative_to(root)
+    names = [name for path in sorted(suites.rglob("test_*.py")) for name in _CASES.findall(path.read_text("utf-8"))]
     shutil.copytree(fixtures / "tools", folder / "fixtures/tools")
-    shutil.copytree(REPOSITORY / "suites/hermes", folder / "suites/hermes", ignore=shutil.ignore_patterns("__*"))
-    (folder / "fixtures/cases/hermes").mkdir(parents=True)
-    lines = [(fixtures / "cases/hermes" / name).read_text(encoding="utf-8").splitlines() for name in SUITES]
-    for name, mine, kept in zip(SUITES, lines, _shares([len(each) for each in lines], count), strict=True):
-        text = "".join(f"{line}\n" for line in mine[:kept])
-        (folder / "fixtures/cases/hermes" / name).write_text(text, encoding="utf-8")
-    return _made(folder, [f"hermes/{name}" for name in SUITES], sampling)
+    shutil.copytree(suites, folder / inside, ignore=shutil.ignore_patterns("__*"))
+    lines = [(fixtures / "cases" / name).read_text(encoding="utf-8").splitlines() for name in names]
+    sizes = [len(each) for each in lines]
+    for name, mine, kept in zip(names, lines, _shares(sizes, count or sum(sizes)), strict=True):
+        path = folder / "fixtures/cases" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in mine[:kept]), encoding="utf-8")
+    return _made(folder, names, sampling)
 
 
 def generated(folder: Path, count: int, sampling: Json) -> Questions:

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gate.burned import said
 from gate.preflight.near import LEAST, Known, normal
 from gate.types import Case
+from gate.wording import said
 
 
 @dataclass(frozen=True, slots=True)

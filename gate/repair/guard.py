@@ -2,7 +2,7 @@
 
 What a case says, and when two texts say nearly the same, is settled as in P19 (gate.preflight.leakage): rows that pass
 here pass there. Beyond that a row may not hold a case's words with others around them, nor say them in letters that
-only look other (gate.burned.plain). Held-out cases are read to compare with, and nothing of them is told.
+only look other (gate.wording.plain). Held-out cases are read to compare with, and nothing of them is told.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import regex
 
 from gate import cases
 from gate import rows as training
-from gate.burned import MOST, Index, bare, long, nearly, plain
 from gate.errors import CaseError
+from gate.nearness import MOST, Index, nearly
 from gate.preflight import leakage
 from gate.preflight.near import Known, normal
 from gate.repair.misses import HELD
 from gate.repair.rows import Row
 from gate.types import Case, Json
+from gate.wording import bare, long, plain
 
 SAME, WORDED, NEAR = "asks what a case asks", "asks it in the same words", "asks nearly what a case asks"
 HOLDS = "holds what a case asks, among other words"
