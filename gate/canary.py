@@ -1,111 +1,108 @@
 """Does the server answer the same question in the same way? Asked alone, in a batch, with a cold and a warm cache.
 
-A measurement can be no finer than this. It is made once a server's life, on short fixed prompts, before the cases: by
-how much company moved the answers one knows which of theirs are sure (gate.settle).
+A measurement can be no finer than this. It is made before the cases, once a server's life, on prompts as long as an
+agent's: on short ones a batch and a cache may move nothing (of a Q8_0 GGUF on a CPU exactly nothing up to some 100
+tokens, and 0.1 nats a step above 1,000: benchmarks/README.md). By how much company moved these answers one knows which
+of the cases' are sure (gate.settle).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from gate import settle, together
 from gate.client import Client
 from gate.errors import AskError
-from gate.types import Json, Reply, Server
+from gate.types import Json, Reply, Server, Step
 from gate.words import parted
 
-PROMPT = "Count from one to twenty in words."
-COMPANY = (
-    "Name a colour and say why you like it.",
-    "What do bees do in winter?",
-    "Write one line about the sea.",
-    "Which day comes after Monday, and which before?",
+ROOMS = ("hall", "kitchen", "cellar", "attic", "study", "garden", "stable", "tower")
+THINGS = ("lamp", "clock", "chair")
+NOTES = " ".join(f"In the {room} there is an old {thing} beside the window." for room in ROOMS for thing in THINGS)
+"""Some 300 tokens that every prompt begins with."""
+PROMPTS = (
+    f"{NOTES} Say in full sentences what there is in the kitchen.",
+    f"{NOTES} Name all things that are in the tower, one after another.",
+    f"{NOTES} Write a letter about the house to a friend.",
+    f"{NOTES} Which rooms does the house have, and which would you like to live in?",
 )
-"""What is asked at the same time as the prompt; different, so that nothing of it is shared."""
-PROMPTS = (PROMPT, *COMPANY)
+"""The first is asked in every way; the others are its company, as many in all as a llama-server of ours has slots."""
 TOKENS = 12
 DRIFT = 0.01
 """Nats by which the smallest margin may move between equal texts before it is told."""
 PATIENCE = 60.0
 """Most seconds for one answer."""
 NOT_MADE: Json = {"equal": None, "why": "not made: the run ended before", "seconds": 0.0}
+Answer = tuple[Reply, list[Step]]
 
 
 def probe(server: Server, *, timeout: float) -> Json:
-    """Ask, compare, and say what differs: the report's `made.canary`. Never raises for what a server does."""
+    """Ask, compare, and say what differs: the report's `made.canary`. Never raises for what a server does.
+
+    `drift`: the root mean square, in nats, of what company moved the gaps of `steps` steps by; `first` and `again`: the
+    seconds of the first question, and of the same asked once more.
+    """
     begun = time.perf_counter()
     patience = min(timeout, PATIENCE)
     try:
         with Client(server, timeout=patience) as client:
-            alone = [_ask(client) for _ in range(3)]
-            batched, cached = _batched(server, patience), _cached(server, patience, alone)
-            others = [_ask(client, prompt) for prompt in COMPANY if not isinstance(batched, str)]
+            first, one, other = (_ask(client, "", PROMPTS[0])[0] for _ in range(3))
+            batched = _batched(server, patience)
+            alone = [_ask(client, "alone", prompt) for prompt in (PROMPTS[:1] if isinstance(batched, str) else PROMPTS)]
     except AskError as error:
         return {"equal": None, "why": f"not possible: {error}", "seconds": _since(begun)}
-    among = [] if isinstance(batched, str) else batched
-    moved = [settle.drift(*pair) for pair in zip([alone[-1], *others], among, strict=False)]
-    told = compared(alone, among[0] if among else str(batched), cached)
-    first, again = alone[0].seconds, alone[-1].seconds
-    return told | {"drift": _most(moved), "first": first, "again": again, "seconds": _since(begun)}
+    company = [] if isinstance(batched, str) else batched
+    moved = [step for pair in zip(alone, company, strict=False) for step in settle.moved(pair[0][1], pair[1][1])]
+    pairs: dict[str, tuple[Reply, Reply] | str] = {
+        "alone": (one, other),
+        "batched": batched if isinstance(batched, str) else (alone[0][0], batched[0][0]),
+        "cold": _cold(server, first, one, alone[0][0]),
+    }
+    told = compared(pairs) | {"drift": settle.drift(moved), "steps": len(moved)}
+    return told | {"first": first.seconds, "again": other.seconds, "seconds": _since(begun)}
 
 
-def compared(alone: Sequence[Reply], batched: Reply | str, cached: tuple[Reply, Reply] | str) -> Json:
-    """What several answers to one question say of the server; a text stands for an answer that cannot be had, and why.
+def compared(pairs: dict[str, tuple[Reply, Reply] | str]) -> Json:
+    """What pairs of answers to one question say of the server; a text stands for a pair that cannot be had, and why.
 
     `alone`, `batched` and `cold` are true, false, or null for "not possible"; `equal` is whether none is false.
     """
-    pairs = {"alone": [(alone[0], other) for other in alone[1:]]}
-    pairs["batched"] = [(alone[-1], batched)] if isinstance(batched, Reply) else []
-    pairs["cold"] = [] if isinstance(cached, str) else [(cached[1], cached[0])]
-    equal = {name: all(_said(a) == _said(b) for a, b in both) if both else None for name, both in pairs.items()}
-    whys = {"batched": batched, "cold": cached}
+    had = {name: pair for name, pair in pairs.items() if not isinstance(pair, str)}
+    equal = {name: _said(had[name][0]) == _said(had[name][1]) if name in had else None for name in pairs}
+    one = had["alone"][0]
     return {
         "equal": False not in equal.values(),
         **equal,
-        "differences": [line for name, both in pairs.items() for a, b in both if (line := _difference(name, a, b))],
-        "not_possible": {name: why for name, why in whys.items() if isinstance(why, str)},
-        "margins": {"alone": alone[0].margin} | {name: b.margin for name, both in pairs.items() for _, b in both[-1:]},
-        "said": _said(alone[0])[:200],
+        "differences": [line for name, pair in had.items() if (line := _difference(name, *pair))],
+        "not_possible": {name: why for name, why in pairs.items() if isinstance(why, str)},
+        "margins": {name: pair[1].margin for name, pair in had.items()},
+        "said": _said(one)[:200],
     }
 
 
-def _ask(client: Client, prompt: str = PROMPT) -> Reply:
-    return client.chat([{"role": "user", "content": prompt}], tools=[], max_tokens=TOKENS)
+def _ask(client: Client, how: str, prompt: str) -> Answer:
+    return client.measured([{"role": "user", "content": prompt}], max_tokens=TOKENS, how=how)
 
 
-def _most(moved: Sequence[float | None]) -> float | None:
-    """The largest drift; None where one of them is not known."""
-    known = [each for each in moved if each is not None]
-    return max(known) if known and len(known) == len(moved) else None
-
-
-def _batched(server: Server, patience: float) -> list[Reply] | str:
+def _batched(server: Server, patience: float) -> list[Answer] | str:
     """The answers to all prompts given together. mlx_lm.server serves a request with a seed alone."""
     if server.runtime == "llama.cpp" and server.told.get("total_slots") == 1:
         return "this llama-server has one slot"
     unseeded = {name: value for name, value in server.sampling.items() if name != "seed"}
     with Client(replace(server, sampling=unseeded), timeout=patience) as client:
-        return together.each(partial(_ask, client), PROMPTS, at_once=len(PROMPTS))
+        return together.each(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
 
 
-def _cached(server: Server, patience: float, alone: Sequence[Reply]) -> tuple[Reply, Reply] | str:
-    """The answer with a cold cache and the one with a warm cache; or why there are none."""
+def _cold(server: Server, first: Reply, warm: Reply, alone: Reply) -> tuple[Reply, Reply] | str:
+    """The answer with a warm cache and the one with a cold cache; or why there are none."""
     if server.runtime == "llama.cpp":
-        return _with_cache(server, patience, use=False), _with_cache(server, patience, use=True)
+        return warm, alone  # it was told to use none
     if server.runtime != "mlx_lm":
         return "this server does not say what it has cached"
-    if _cached_tokens(alone[0]) < _cached_tokens(alone[1]):
-        return alone[0], alone[1]
-    return "the server had the prompt in its cache before"
-
-
-def _with_cache(server: Server, patience: float, *, use: bool) -> Reply:
-    with Client(replace(server, sampling=server.sampling | {"cache_prompt": use}), timeout=patience) as client:
-        return _ask(client)
+    return (warm, first) if _cached_tokens(first) < _cached_tokens(warm) else "the server had it in its cache before"
 
 
 def _cached_tokens(reply: Reply) -> int:

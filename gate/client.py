@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gate import reply as replies
 from gate.errors import AskError
-from gate.types import Case, Json, Question, Reply, Server
+from gate.types import Case, Json, Question, Reply, Server, Step
 from gate.words import one_line
 
 if TYPE_CHECKING:
@@ -119,6 +119,17 @@ class Client:
         except openai.APIConnectionError as error:
             return self._unanswered(error, time.perf_counter() - begun)
         return replies.read(status, text, seconds=time.perf_counter() - begun, tools=tools)
+
+    def measured(self, messages: list[Json], *, max_tokens: int, how: str) -> tuple[Reply, list[Step]]:
+        """One chat completion without tools, and its steps. Raises AskError for whatever is no answer."""
+        import openai
+
+        begun = time.perf_counter()
+        try:
+            status, text = self._post(request(self.server, messages, tools=[], max_tokens=max_tokens, how=how))
+        except openai.APIConnectionError as error:
+            raise AskError(f"{self.server.url}: {_cause(error)}") from error
+        return replies.read(status, text, seconds=time.perf_counter() - begun, tools=[]), replies.steps(text)
 
     def stream(self, messages: list[Json], *, tools: list[Json], max_tokens: int) -> Streamed:
         """When the tokens of one streamed answer came. Raises AskError; what was answered is not looked at."""

@@ -166,7 +166,7 @@ def _determinism(canary: Json) -> str:
         return ""
     if "why" in canary:
         return clean(f"determinism: {_cut(canary['why'])}")
-    names = {"alone": "3 alone", "batched": "batched", "cold": "cold/warm"}
+    names = {"alone": "alone", "batched": "batched", "cold": "cold/warm"}
     words = {True: "equal", False: "DIFFERENT", None: "not possible"}
     told = [f"{name} {words[canary.get(key)]}" for key, name in names.items()]
     lines = [f"determinism: {', '.join(told)}", *[f"  {line}" for line in canary.get("differences", [])]]

@@ -12,7 +12,7 @@ from typing import Any
 
 from gate import jsonl, native
 from gate.errors import AskError, CaseError
-from gate.types import Json, Reply
+from gate.types import Json, Reply, Step
 from gate.words import one_line
 
 ENDINGS = ("stop", "tool_calls", "function_call", "eos", "end_turn")
@@ -43,9 +43,14 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
         usage=usage if isinstance(usage, dict) else {},
         seconds=seconds,
         status=status,
-        margin=_margin(choice),
+        margin=min((gap for _, gap in _steps(choice)), default=None),
         raw=_without_logprobs(body),
     )
+
+
+def steps(text: str) -> list[Step]:
+    """The steps of the first choice of a body, as far as they are told. Raises AskError where there is no choice."""
+    return _steps(_choice(loads(text), text))
 
 
 def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
@@ -127,14 +132,14 @@ def _plain(call: Json) -> Json:
     return call
 
 
-def _margin(choice: Json) -> float | None:
-    """Smallest gap in nats between the two best tokens of a step; servers give them in any order."""
-    gaps = []
+def _steps(choice: Json) -> list[Step]:
+    """Every step whose two best tokens are told; servers give them in any order."""
+    steps = []
     for step in _listed(choice.get("logprobs"), "content"):
         best = sorted((token["logprob"] for token in _listed(step, "top_logprobs") if _finite(token)), reverse=True)
         if len(best) >= 2:
-            gaps.append(best[0] - best[1])
-    return min(gaps, default=None)
+            steps.append((str(step.get("token")), best[0] - best[1]))
+    return steps
 
 
 def _listed(value: Any, key: str) -> list[Any]:

@@ -8,16 +8,19 @@ every miss are asked again alone, and that answer counts, for better and for wor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gate.types import Json, Reply, Server
+from gate import stats
+from gate.types import Json, Reply, Server, Step
 
-FACTOR = 4.0
-"""How many times the drift that the canary has seen a margin must be, to be sure."""
-LEAST = 0.5
-"""Nats; a bound is never lower, however little the canary's short answers have drifted: over 400 requests a Q8_0 GGUF
-moved by up to 0.37, and answers changed whose margin was 0.10 (python -m benchmarks.settle)."""
+SIGMAS = 5.0
+"""How many times the spread of the drift that the canary has seen a margin must be, to be sure."""
+DOUBT = 0.01
+"""How likely the true spread is above the one reckoned with: few steps show little."""
+LEAST = 0.05
+"""Nats; a bound is never lower."""
 WAYS = ("together", "settled", "alone")
 """The laxest first."""
 
@@ -51,14 +54,23 @@ def way(server: Server, canary: Json, *, alone: bool, at_once: int | None) -> Wa
 def bound(canary: Json) -> float | None:
     """The margin, in nats, above which an answer is sure by what the canary has seen; None where it saw no margin."""
     drift = canary.get("drift")
-    return None if drift is None else max(LEAST, FACTOR * drift)
+    return None if drift is None else max(LEAST, SIGMAS * stats.spread(drift, canary["steps"], alpha=DOUBT))
 
 
-def drift(alone: Reply, among: Reply) -> float | None:
-    """By how many nats company has moved an answer: at least so much where the texts differ."""
-    if alone.margin is None or among.margin is None:
-        return None
-    return abs(alone.margin - among.margin) if said(alone) == said(among) else alone.margin + among.margin
+def moved(alone: Sequence[Step], among: Sequence[Step]) -> Iterator[float]:
+    """By how many nats company moved the gap of each step; after one with another token none can be compared.
+
+    There the second best became the best: it moved by both gaps together.
+    """
+    for (one, gap), (other, beside) in zip(alone, among, strict=False):
+        yield abs(gap - beside) if one == other else gap + beside
+        if one != other:
+            return
+
+
+def drift(moved: Sequence[float]) -> float | None:
+    """The root mean square; None of none."""
+    return math.sqrt(sum(each * each for each in moved) / len(moved)) if moved else None
 
 
 def sure(replies: Sequence[Reply], bound: float | None) -> bool:

@@ -196,6 +196,20 @@ def sign_flip(differences: Sequence[float], *, clusters: Sequence[str] | None = 
     return float((1 + np.sum(_drawn_flips(sums) >= least)) / (1 + DRAWS))
 
 
+def spread(found: float, count: int, *, alpha: float) -> float:
+    """One-sided upper bound of a standard deviation about zero, whose estimate from `count` normal values is `found`.
+
+    found * sqrt(count / q), q the alpha quantile of the chi-squared distribution with `count` degrees of freedom.
+    Source: NIST/SEMATECH e-Handbook of Statistical Methods, 7.2.3.1.
+    """
+    from scipy.special import gammaincinv
+
+    if count < 1:
+        raise ValueError("a spread needs a value at least")
+    _level(alpha)
+    return found * math.sqrt(count / (2 * float(gammaincinv(count / 2, alpha))))
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """Nearest-rank quantile: the smallest value that at least `share` of all values do not exceed; 0.0 of none.
 

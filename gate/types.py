@@ -106,6 +106,10 @@ class Raw:
     """Why the model could not be asked raw; empty when it was."""
 
 
+Step = tuple[str, float]
+"""A token of an answer, and by how many nats it, the best one, was above the second best."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back from any server, in one shape."""

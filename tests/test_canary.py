@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gate import canary
-from gate.types import Server
+from gate.types import Json, Server
 from tests.test_client import send, served
 
 Say = Callable[[int, dict[str, Any]], dict[str, Any]]
@@ -31,19 +31,20 @@ def answer(text: str, *, gap: float = 1.0, cached: int = 0) -> dict[str, Any]:
     }
 
 
-def probed(say: Say, *, runtime: str = "mlx_lm", told: dict[str, Any] | None = None) -> dict[str, Any]:
+def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone: Json | None = None) -> Json:
     """The canary of a server that answers the n-th time that the prompt is asked as `say` tells."""
     count, lock = 0, Lock()
 
     def post(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         nonlocal count
         with lock:
-            count += body["messages"][0]["content"] == canary.PROMPT
+            count += body["messages"][0]["content"] == canary.PROMPTS[0]
             number = count
         send(handler, 200, json.dumps(say(number, body)))
 
     with served(post) as server:
-        return canary.probe(Server(server.url, "m", runtime, {"seed": 0}, told or {}), timeout=5)
+        there = Server(server.url, "m", runtime, {"seed": 0}, told or {}, alone=alone or {})
+        return canary.probe(there, timeout=5)
 
 
 def test_a_steady_server_is_equal_in_every_way() -> None:
@@ -66,7 +67,7 @@ def test_the_batch_is_without_a_seed_and_has_other_questions_in_it() -> None:
     together = [body["messages"][0]["content"] for body in asked if "seed" not in body]
     assert sorted(together) == sorted(canary.PROMPTS)
     alone = [body["messages"][0]["content"] for body in asked if "seed" in body]
-    assert sorted(alone) == sorted([canary.PROMPT] * 2 + list(canary.PROMPTS))
+    assert alone == [canary.PROMPTS[0]] * 3 + list(canary.PROMPTS)
     assert {body["max_tokens"] for body in asked} == {canary.TOKENS}
 
 
@@ -78,7 +79,7 @@ def test_a_text_that_differs_in_the_batch_is_named_with_its_place() -> None:
 
 
 def test_a_server_that_wavers_alone_is_not_equal() -> None:
-    told = probed(lambda n, _: answer("one" if n != 2 else "two"))
+    told = probed(lambda n, _: answer("one" if n != 3 else "two"))
     assert (told["equal"], told["alone"]) == (False, False)
 
 
@@ -86,6 +87,12 @@ def test_a_margin_that_moves_under_the_same_text_is_told_and_no_difference() -> 
     told = probed(lambda _, body: answer("one", gap=1.0 if "seed" in body else 0.9))
     assert told["equal"] is True
     assert told["differences"] == ["batched: the same text, its smallest margin 0.900 instead of 1.000 nats"]
+    assert (told["drift"], told["steps"]) == (pytest.approx(0.1), len(canary.PROMPTS))
+
+
+def test_without_log_probabilities_there_is_no_drift() -> None:
+    told = probed(lambda *_: {"choices": [{"message": {"content": "one"}, "finish_reason": "length"}]})
+    assert (told["equal"], told["drift"], told["steps"]) == (True, None, 0)
 
 
 def test_mlx_shows_a_cold_cache_only_where_the_first_answer_used_less_of_it() -> None:
@@ -94,18 +101,20 @@ def test_mlx_shows_a_cold_cache_only_where_the_first_answer_used_less_of_it() ->
     assert "cache before" in warm["not_possible"]["cold"]
 
 
-def test_llama_is_told_to_use_its_cache_or_not_and_needs_two_slots_for_a_batch() -> None:
+def test_llama_is_asked_cold_and_needs_two_slots_for_a_batch() -> None:
     used: list[Any] = []
 
     def say(_: int, body: dict[str, Any]) -> dict[str, Any]:
         used.append(body.get("cache_prompt"))
         return answer("cold" if body.get("cache_prompt") is False else "warm")
 
-    told = probed(say, runtime="llama.cpp", told={"total_slots": 1})
-    assert used == [None, None, None, False, True]
-    assert (told["equal"], told["batched"], told["cold"]) == (False, None, False)
+    told = probed(say, runtime="llama.cpp", told={"total_slots": 1}, alone={"cache_prompt": False})
+    assert used == [None, None, None, False]
+    assert (told["equal"], told["alone"], told["batched"], told["cold"]) == (False, True, None, False)
     assert told["not_possible"] == {"batched": "this llama-server has one slot"}
-    assert probed(say, runtime="llama.cpp", told={"total_slots": 2})["batched"] is True
+    assert told["drift"] is None
+    two = probed(say, runtime="llama.cpp", told={"total_slots": 2}, alone={"cache_prompt": False})
+    assert (two["batched"], two["cold"]) == (False, False)
 
 
 def test_an_unknown_server_is_not_asked_for_its_cache() -> None:

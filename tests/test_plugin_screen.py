@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from gate import report as reports
+from gate import settle
 from gate.types import Report
 from tests.project import SUITE, Project, a_case, right
 
@@ -69,7 +70,7 @@ def test_misses_and_unsure_hits_are_asked_again_alone_and_all_else_once(project:
     assert project.run(*how).ret == 0
     told = last(project)
     assert told.made["asked"] | {"at_once": 0} == {
-        "name": "settled", "at_once": 0, "bound": 0.5, "why": "", "lost": 0, "won": 0,
+        "name": "settled", "at_once": 0, "bound": settle.LEAST, "why": "", "lost": 0, "won": 0,
     }  # fmt: skip
     assert {each.case for each in told.results if each.replies[0].settled} == {"case-3", "case-5"}
     assert [each.case for each in told.results if not each.hit] == ["case-3"]

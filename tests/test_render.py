@@ -65,11 +65,11 @@ CANARY = {"equal": True, "alone": True, "batched": True, "cold": None, "differen
 @pytest.mark.parametrize(
     ("canary", "lines"),
     [
-        (CANARY, ["determinism: 3 alone equal, batched equal, cold/warm not possible"]),
+        (CANARY, ["determinism: alone equal, batched equal, cold/warm not possible"]),
         (
             CANARY | {"equal": False, "batched": False, "differences": ["batched: 'a' for 'b'"]},
             [
-                "determinism: 3 alone equal, batched DIFFERENT, cold/warm not possible",
+                "determinism: alone equal, batched DIFFERENT, cold/warm not possible",
                 "  batched: 'a' for 'b'",
             ],
         ),

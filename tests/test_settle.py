@@ -15,16 +15,28 @@ SERVER = Server("u", "m", "mlx_lm", {}, {}, at_once=8)
 
 @pytest.mark.parametrize(
     ("canary", "bound"),
-    [({}, None), ({"drift": None}, None), ({"drift": 0.0}, settle.LEAST), ({"drift": 0.25}, 0.25 * settle.FACTOR)],
+    [
+        ({}, None),
+        ({"drift": None, "steps": 0}, None),
+        ({"drift": 0.0, "steps": 1}, settle.LEAST),
+        ({"drift": 0.1, "steps": 10**6}, pytest.approx(0.1 * settle.SIGMAS, rel=0.01)),
+        ({"drift": 0.1, "steps": 48}, pytest.approx(0.653, abs=0.001)),  # chi-squared tables: 28.18 of 48 at 1 %
+        ({"drift": 0.1, "steps": 4}, pytest.approx(1.834, abs=0.002)),  # 0.297 of 4
+    ],
 )
-def test_the_bound_is_a_multiple_of_the_drift_that_was_seen(canary: Json, bound: float | None) -> None:
+def test_the_bound_is_a_multiple_of_the_spread_that_the_drift_allows(canary: Json, bound: float | None) -> None:
     assert settle.bound(canary) == bound
 
 
-def test_the_drift_is_the_margins_difference_and_their_sum_where_the_text_changed() -> None:
-    assert settle.drift(REPLY, replace(REPLY, margin=0.75)) == 0.25
-    assert settle.drift(REPLY, replace(REPLY, margin=0.5, content="y")) == 1.5
-    assert settle.drift(REPLY, replace(REPLY, margin=None)) is None
+def test_what_company_moved_is_each_steps_difference_and_the_sum_where_the_token_changed() -> None:
+    alone, among = [("a", 1.0), ("b", 0.5), ("c", 2.0)], [("a", 0.75), ("x", 0.25), ("c", 9.0)]
+    assert list(settle.moved(alone, among)) == [0.25, 0.75]
+    assert list(settle.moved(alone, alone[:2])) == [0.0, 0.0]
+
+
+def test_drift_is_the_root_mean_square() -> None:
+    assert settle.drift([3.0, -4.0]) == pytest.approx(12.5**0.5)
+    assert settle.drift([]) is None
 
 
 @pytest.mark.parametrize(
@@ -47,8 +59,8 @@ def test_another_answer_above_the_bound_refutes_it() -> None:
 
 
 def test_the_way() -> None:
-    told = {"drift": 0.2}
-    assert settle.way(SERVER, told, alone=False, at_once=None) == settle.Way("settled", 8, 0.8)
+    told = {"drift": 0.0, "steps": 40}
+    assert settle.way(SERVER, told, alone=False, at_once=None) == settle.Way("settled", 8, settle.LEAST)
     assert settle.way(SERVER, told, alone=False, at_once=3).at_once == 3
     assert settle.way(SERVER, told, alone=True, at_once=3) == settle.Way("alone", 1)
     assert settle.way(SERVER, told, alone=False, at_once=1) == settle.Way("alone", 1)
