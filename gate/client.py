@@ -209,8 +209,9 @@ class Client:
 
         deadline = time.monotonic() + self.timeout
         try:
+            # all of the body goes as it stands: `messages` given as such would be walked through, half a millisecond
             with self._openai.chat.completions.with_streaming_response.create(
-                model=body["model"], messages=body["messages"], extra_body=body
+                model=body["model"], messages=[], extra_body=body
             ) as response:
                 return response.status_code, self._body(response, deadline)
         except openai.APIStatusError as error:

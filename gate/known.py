@@ -23,6 +23,8 @@ from gate import machine
 
 LIMIT = 512 * 2**20
 """Bytes of answers that are kept; those not used for the longest time go first."""
+EVERY = 0.5
+"""Seconds after which an answer is written at once; those that come faster wait for the next one, or for the end."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS known_used ON known (used);
@@ -43,6 +45,8 @@ class Known:
         self._about, self._fresh, self._limit = about, fresh, limit
         self._lock = threading.Lock()
         self._store: sqlite3.Connection | None = None
+        self._waiting: dict[bytes, bytes] = {}
+        self._written = 0.0
         with self._quietly():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(0o600)
@@ -62,21 +66,35 @@ class Known:
 
     def put(self, asked: object, answer: object) -> None:
         """Keep an answer, JSON, in place of an earlier one."""
-        value = zlib.compress(json.dumps(answer).encode(), 1)
+        key, value = self._key(asked), zlib.compress(json.dumps(answer).encode(), 1)
         with self._quietly() as store:
             if store is not None:
-                row = (self._key(asked), value, int(time.time()))
-                store.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", row)
+                self._waiting[key] = value
+                if time.monotonic() > self._written + EVERY:
+                    self._write(store)
 
     def close(self) -> None:
         """Let go of what is too much, and of the file."""
         with self._quietly() as store:
             if store is not None:
                 self._store = None
+                self._write(store)
                 _trim(store, self._limit)
                 store.close()
 
+    def _write(self, store: sqlite3.Connection) -> None:
+        """Put what waits into the file, in one transaction."""
+        now = int(time.time())
+        rows = [(key, value, now) for key, value in self._waiting.items()]
+        self._waiting.clear()
+        with store:
+            store.execute("BEGIN")
+            store.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
+        self._written = time.monotonic()
+
     def _row(self, store: sqlite3.Connection, key: bytes) -> bytes | None:
+        if key in self._waiting:
+            return self._waiting[key]
         row = store.execute("SELECT value, used FROM known WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None

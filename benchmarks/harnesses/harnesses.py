@@ -39,6 +39,10 @@ PATIENT = {
 """deepeval and promptfoo give up on a slow machine otherwise: after some three minutes all in all, five a request."""
 
 
+OTHERS_OFF = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
+"""Plugins that the tests of the gate itself bring: a user's environment has none of the last two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one run asks, and where it may write."""
@@ -80,7 +84,7 @@ def gate(options: Sequence[str]) -> Harness:
     """The gate by its URL, as README's `pytest --model http://…/v1` does it, with further options."""
 
     def command(place: Place) -> list[str]:
-        plain = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--model", place.url]
+        plain = [sys.executable, "-m", "pytest", *OTHERS_OFF, "--model", place.url]
         plain += ["--gate-runs", str(place.folder / "runs"), "--gate-registry", str(place.folder / "registry")]
         return [*plain, "--rootdir", str(place.questions.project), *options]
 
