@@ -48,8 +48,8 @@ QUESTIONS = (
     "What is the best thing about {}?", "What is the worst thing about {}?", "Does {} move?", "Use {} in a sentence.",
     "How would a poet name {}?", "What do birds think of {}?", "Can {} break?", "Where do I keep {}?",
 )  # fmt: skip
-TOOLED = 8
-"""Every so many requests one has tools in front."""
+TOOLED = 4
+"""Every so many requests one has tools in front, some 1,100 tokens: only such prompts drift on every machine."""
 TOKENS = 24
 
 

@@ -5,7 +5,7 @@
     server    the raw text is right, and the server failed at it or answered something else
     stop      right, and then the model ran on: into a new turn, or to max_tokens
     length    cut at max_tokens before the right thing was there
-    template  wrong, and the rendered prompt lacks the offered tools or the result of a tool
+    template  wrong, and the rendered prompt lacks an offered tool, what it is for, or a message
     grammar   no miss: a hit only because decoding was constrained, its raw text is wrong
 
 What is right is what the case expects. Where that does not tell the miss (the test asserts something else, or asked
@@ -23,7 +23,8 @@ from gate.native import reasoning
 from gate.types import Json, Question, Raw, Reply, Result
 
 KNOWN = 0.8
-"""Share of a tool result's words that a prompt must hold: a template may print JSON in another way."""
+"""Share of a text's words that a prompt must hold: a template may print JSON in another way."""
+_MESSAGES = {"tool": "the result of a tool", "user": "what the user said", "system": "the system prompt"}
 _TURNS = (
     r"<\|(?:im_\w{1,20}|eot_id|eom_id|start_header_id|end_header_id|(?:start|end)_of_role|endoftext|end_of_text"
     r"|begin_of_text|user|assistant|system|observation|(?:start|end)_of_turn(?:_token)?|turn)\|?>",
@@ -73,14 +74,20 @@ def stage(wanted: Json, served: Reply, question: Question, raw: Raw) -> str:
 
 
 def lacks(question: Question, prompt: str) -> list[str]:
-    """What a rendered prompt lacks of its question: names of offered tools, results of tools."""
-    said = [(m.get("role"), m["content"]) for m in question.messages if isinstance(m.get("content"), str)]
-    told = [content for role, content in said if role != "assistant"]
+    """What a rendered prompt lacks of its question: offered tools and what they are for, messages but the model's own."""
+    said = [(m["role"], m["content"]) for m in question.messages if isinstance(m.get("content"), str)]
+    told = [(role, content) for role, content in said if role != "assistant"]
     names = [tool["function"]["name"] for tool in question.tools]
-    lacking = [f"the tool {name}" for name in names if prompt.count(name) <= sum(text.count(name) for text in told)]
+    here = {name: sum(content.count(name) for _, content in told) for name in names}
+    lacking = [f"the tool {name}" for name in names if prompt.count(name) <= here[name]]
     words = _words(prompt) | _words(_ESCAPE.sub(_unescaped, prompt))
-    results = [_words(content) for role, content in said if role == "tool"]
-    return lacking + ["the result of a tool" for result in results if len(result & words) < KNOWN * len(result)]
+    texts = [(_MESSAGES.get(role, f"a message of role {role}"), content) for role, content in told]
+    texts += [(f"what the tool {tool['function']['name']} is for", _about(tool)) for tool in question.tools]
+    return lacking + [name for name, text in texts if len(_words(text) & words) < KNOWN * len(_words(text))]
+
+
+def _about(tool: Json) -> str:
+    return str(tool["function"].get("description") or "")
 
 
 def _by_text(served: Reply, question: Question, raw: Raw) -> str:

@@ -18,7 +18,8 @@ NO_CALL: dict[str, Any] = {"calls": []}
 PARIS: dict[str, Any] = {"calls": [], "answer": {"contains": ["Paris"]}}
 WRITTEN = f"<tool_call>{json.dumps(CALL)}</tool_call>"
 WRONG = WRITTEN.replace('"ls"', '"dir"')
-PROMPT = '<|im_start|>system\n{"name": "terminal"}<|im_end|>\n<|im_start|>user\nls<|im_end|>\n<|im_start|>assistant\n'
+OFFERED = json.dumps(TOOL["function"])
+PROMPT = f"<|im_start|>system\n{OFFERED}<|im_end|>\n<|im_start|>user\nls<|im_end|>\n<|im_start|>assistant\n"
 QUESTION = Question([{"role": "user", "content": "ls"}], [TOOL], 64)
 
 
@@ -161,8 +162,18 @@ def test_a_right_raw_answer_to_a_prompt_without_the_tools_is_not() -> None:
 
 def test_a_tools_name_in_the_request_is_no_tool_in_the_prompt() -> None:
     asked = Question([{"role": "user", "content": "pwd in terminal"}], [TOOL], 64)
-    assert blame.lacks(asked, "user: pwd in terminal") == ["the tool terminal"]
-    assert blame.lacks(asked, 'tools: {"name": "terminal"}\nuser: pwd in terminal') == []
+    about = "what the tool terminal is for"
+    assert blame.lacks(asked, "user: pwd in terminal") == ["the tool terminal", about]
+    assert blame.lacks(asked, 'tools: {"name": "terminal"}\nuser: pwd in terminal') == [about]
+    assert blame.lacks(asked, f"tools: {OFFERED}\nuser: pwd in terminal") == []
+
+
+def test_a_message_that_the_template_drops_is_lacking_but_not_what_the_model_said_before() -> None:
+    said = {"system": "Answer briefly.", "user": "Where is Rome?", "assistant": "<think>hm</think> Italy."}
+    asked = Question([{"role": role, "content": content} for role, content in said.items()], [], 64)
+    assert blame.lacks(asked, "Answer briefly. User: Where is Rome?") == []
+    assert blame.lacks(asked, "Answer briefly. User:") == ["what the user said"]
+    assert blame.lacks(asked, "User: Where is Rome?") == ["the system prompt"]
 
 
 RESULT = '{"files": ["käse.txt", "b.md"],\n "total": 2}'
