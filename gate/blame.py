@@ -74,7 +74,7 @@ def stage(wanted: Json, served: Reply, question: Question, raw: Raw) -> str:
 
 
 def lacks(question: Question, prompt: str) -> list[str]:
-    """What a rendered prompt lacks of its question: offered tools and what they are for, messages but the model's own."""
+    """What a rendered prompt lacks of its question: tools, what they are for, messages but the model's own."""
     said = [(m["role"], m["content"]) for m in question.messages if isinstance(m.get("content"), str)]
     told = [(role, content) for role, content in said if role != "assistant"]
     names = [tool["function"]["name"] for tool in question.tools]

@@ -194,6 +194,17 @@ def test_logs_of_the_client_tell_of_no_answer(held: Project) -> None:
     assert "Content-Length" not in "\n".join(run.outlines)
 
 
+def test_what_a_suite_logs_of_a_held_out_case_is_kept_nowhere(held: Project) -> None:
+    logging = '    __import__("logging").getLogger("suite").warning("%s said %s", case.id, reply.content)\n'
+    held.script(right("d1"), right("h1"), {"user": "d2", "content": "a dev answer"}, {"user": "h2", "content": SECRET})
+    held.suite(PRINTING.replace("{more}", "").replace("    assert", f"{logging}    assert"))
+    held.run("--log-file=log.txt", "--log-level=INFO")
+    log = (held.path / "log.txt").read_text()
+    assert "d2 said a dev answer" in log
+    assert SECRET not in log
+    assert "h1 said" not in log
+
+
 def test_a_registry_that_cannot_be_written_tells_nothing(held: Project) -> None:
     run = held.run("--gate-registry", "/dev/null/x")
     assert run.ret != 0

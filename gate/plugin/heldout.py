@@ -6,8 +6,10 @@ held-out ones.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +81,18 @@ def hide(report: pytest.TestReport) -> str:
         return ""
     report.outcome, report.longrepr = "passed", None
     return f"a held-out case broke in its {report.when} phase; which and how is not shown"
+
+
+@contextlib.contextmanager
+def unlogged(split: str) -> Iterator[None]:
+    """While a held-out case's test runs nothing is logged: --log-file would keep a suite's own words of it."""
+    before = logging.root.manager.disable
+    if split == HELD:
+        logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _silent(reply: Reply) -> Reply:

@@ -22,7 +22,7 @@ from gate import ahead, settle
 from gate.ahead import Ahead, Wanted
 from gate.asking import Asking
 from gate.certain import below
-from gate.plugin.heldout import HELD
+from gate.plugin.heldout import HELD, unlogged
 from gate.plugin.items import RESULT, case_of, gated, question_of, test_of, time_of
 from gate.plugin.progress import progress
 from gate.settle import Way
@@ -125,7 +125,8 @@ class Screen:
         before = item.stash.get(RESULT, None)
         if before is not None:
             del item.stash[RESULT]
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        with unlogged(case_of(item).split):
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
         result = item.stash.get(RESULT, None)
         if item.nodeid in self._planned - self._taken and self._ahead is not None:
             self._ahead.forget(test_of(item))
