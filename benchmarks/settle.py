@@ -66,7 +66,7 @@ def main() -> None:
         told = canary.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
             among, fast = _timed(client, asked, "together", given.at_once)
-            alone, slow = _timed(client, asked, "alone", 1)
+            alone, slow = _timed(client, asked, "", 1)
     _tell(among, alone, settle.bound(told), told["drift"])
     print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
 
@@ -80,7 +80,9 @@ def _questions(fixtures: Path) -> Iterator[Question]:
 
 def _timed(client: Client, asked: list[Question], how: str, at_once: int) -> tuple[list[Reply], float]:
     begun = time.perf_counter()
-    replies = together.each(partial(_ask, client, how), asked, at_once=at_once, tell=partial(_say, how, len(asked)))
+    replies = together.each(
+        partial(_ask, client, how), asked, at_once=at_once, tell=partial(_say, how or "alone", len(asked))
+    )
     return replies, time.perf_counter() - begun
 
 

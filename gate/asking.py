@@ -40,10 +40,10 @@ class Asking:
     def answer(self, question: Question, *, settled: bool = False, time: str = "1.1", anew: bool = False) -> Reply:
         """One reply. Raises AskError, or what serving raises.
 
-        `settled`: alone, as that answer counts; `time`: which of several answers to one question; `anew`: neither
-        kept nor remembered.
+        `settled`: nothing else is under way, and that answer counts; `time`: which of several answers to one question;
+        `anew`: neither kept nor remembered.
         """
-        how = "alone" if settled or self.way.name == "alone" else "together"
+        how = "alone" if self.way.name == "alone" else "" if settled else "together"
         asked = self._asked(question, how, time)
         store = None if anew else self._known
         if row := store.get(asked) if store is not None else None:
@@ -63,6 +63,9 @@ class Asking:
             self._client.abort()
 
     def close(self) -> None:
+        """Keep what was answered, and let go of the server."""
+        if self._known is not None:
+            self._known.close()
         if self._client is not None:
             self._client.close()
 

@@ -49,20 +49,21 @@ def probe(server: Server, *, timeout: float) -> Json:
     patience = min(timeout, PATIENCE)
     try:
         with Client(server, timeout=patience) as client:
-            first, one, other = (_ask(client, "", PROMPTS[0])[0] for _ in range(3))
+            (first, _), (one, _), other = (_ask(client, "", PROMPTS[0]) for _ in range(3))
             batched = _batched(server, patience)
-            alone = [_ask(client, "alone", prompt) for prompt in (PROMPTS[:1] if isinstance(batched, str) else PROMPTS)]
+            alone = [other, *(_ask(client, "", each) for each in PROMPTS[1:] if not isinstance(batched, str))]
+            cold = _cold(server, client, first, one)
     except AskError as error:
         return {"equal": None, "why": f"not possible: {error}", "seconds": _since(begun)}
     company = [] if isinstance(batched, str) else batched
     moved = [step for pair in zip(alone, company, strict=False) for step in settle.moved(pair[0][1], pair[1][1])]
     pairs: dict[str, tuple[Reply, Reply] | str] = {
-        "alone": (one, other),
+        "alone": (one, other[0]),
         "batched": batched if isinstance(batched, str) else (alone[0][0], batched[0][0]),
-        "cold": _cold(server, first, one, alone[0][0]),
+        "cold": cold,
     }
     told = compared(pairs) | {"drift": settle.drift(moved), "steps": len(moved)}
-    return told | {"first": first.seconds, "again": other.seconds, "seconds": _since(begun)}
+    return told | {"first": first.seconds, "again": other[0].seconds, "seconds": _since(begun)}
 
 
 def compared(pairs: dict[str, tuple[Reply, Reply] | str]) -> Json:
@@ -96,10 +97,10 @@ def _batched(server: Server, patience: float) -> list[Answer] | str:
         return together.each(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
 
 
-def _cold(server: Server, first: Reply, warm: Reply, alone: Reply) -> tuple[Reply, Reply] | str:
+def _cold(server: Server, client: Client, first: Reply, warm: Reply) -> tuple[Reply, Reply] | str:
     """The answer with a warm cache and the one with a cold cache; or why there are none."""
     if server.runtime == "llama.cpp":
-        return warm, alone  # it was told to use none
+        return warm, _ask(client, "alone", PROMPTS[0])[0]
     if server.runtime != "mlx_lm":
         return "this server does not say what it has cached"
     return (warm, first) if _cached_tokens(first) < _cached_tokens(warm) else "the server had it in its cache before"

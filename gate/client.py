@@ -107,7 +107,7 @@ class Client:
     ) -> Reply:
         """One chat completion as a Reply; `form` is a response_format. Raises AskError when it cannot be scored.
 
-        `how`: `together` where it may be served in a batch, `alone` where it may not and no cache shall count.
+        `how`: `together` where it may be served in a batch, `alone` where nothing that was asked before shall count.
         """
         import openai
 

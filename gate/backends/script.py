@@ -16,7 +16,8 @@ Each line is a rule; the first that matches the last message of a request answer
 
     {"has": "logs", "content": "…"}         the first rule of this kind whose text stands in the last message
     {"user": "hello", "content": "Hi.", "gap": 0.3}   log-probabilities: the two best tokens are 0.3 nats apart
-    {"user": "hello", "content": "Hi.", "alone": {…}}   the rule by which the same is answered when it is asked alone
+    {"user": "hello", "content": "Hi.", "alone": {…}}   the rule by which the same is answered with a seed, as one
+                                            asks alone (mlx_lm.server does not batch such requests)
     {"user": "hello", "content": "Hi.", "log": true}  each request is told in server.log
 
 A rule without "user" or "has" matches everything. Where no rule matches, the answer is "(no rule)". One-token requests
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/completions":
             return self._answer(_raw(self._rule_of_prompt(request["prompt"])), _text_completion)
         rule = self._rule(_asked(request))
-        if request.get("alone"):
+        if "seed" in request:
             rule = rule.get("alone", rule)
         return self._answer(rule, _streamed if request.get("stream") else _completion)
 

@@ -15,7 +15,7 @@ from gate.errors import CaseError, ServeError
 from gate.types import Checkpoint, Json, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "logprobs": True, "top_logprobs": 2}
-
+TOGETHER: Json = {name: value for name, value in SAMPLING.items() if name != "seed"}
 AT_ONCE = 8
 
 
@@ -33,5 +33,5 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), "scripted")
     told = {"rules": len(rules)}
     url = f"http://127.0.0.1:{port}/v1"
-    server = Server(url, "scripted", runtime, SAMPLING, told, at_once=AT_ONCE, alone={"alone": True})
+    server = Server(url, "scripted", runtime, SAMPLING, told, at_once=AT_ONCE, together=TOGETHER)
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)

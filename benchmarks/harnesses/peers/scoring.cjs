@@ -14,11 +14,14 @@ function same(wanted, given) {
   return wanted === given;
 }
 
+const bare = (text) => text.normalize("NFC").toLowerCase().replace(/[\s,./\-_*^'"`]/gu, "");
+
 function matches(wanted, given) {
   const [name, value] = isObject(wanted) && Object.keys(wanted).length === 1 ? Object.entries(wanted)[0] : ["", null];
   if (name === "$any") return value.some((each) => matches(each, given));
   if (name === "$optional") return matches(value, given);
   if (name === "$regex") return typeof given === "string" && new RegExp(`^(?:${value})$`, "u").test(given);
+  if (name === "$text") return typeof given === "string" && bare(value) === bare(given);
   if (name === "$schema") {
     return Number.isInteger(given) && (value.minimum ?? given) <= given && given <= (value.maximum ?? given);
   }

@@ -1,8 +1,8 @@
 """Is an answer right? What a user of a peer has to write: exact names and arguments of calls, words of an answer.
 
-The strength of gate.expect for the matchers that the benchmark's cases use ($any, $optional, $regex, $schema with
-type, minimum and maximum; `contains` and `regex` of an answer), but for what the gate refuses besides: calls written
-as text, and calls that their tool's schema forbids. scoring.cjs says the same for promptfoo.
+The strength of gate.expect for the matchers that the benchmark's cases use ($any, $optional, $regex, $text, and $schema
+with type, minimum and maximum; `contains` and `regex` of an answer), but for what the gate refuses besides: calls
+written as text, and calls that their tool's schema forbids. scoring.cjs says the same for promptfoo.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import unicodedata
 from typing import Any
 
 Json = dict[str, Any]
+IGNORED = ",./-_*^'\"`"
 NONE: Json = {"content": "", "calls": [], "cut": False}
 """Stands for an answer where the server gave an error: some refuse what a model wrote. A miss, as for the gate."""
 
@@ -72,10 +74,18 @@ def _matches(wanted: Any, given: Any) -> bool:
         return _matches(value, given)
     if name == "$regex":
         return isinstance(given, str) and re.fullmatch(value, given) is not None
+    if name == "$text":
+        return isinstance(given, str) and _bare(value) == _bare(given)
     if name == "$schema":
         whole = isinstance(given, int | float) and not isinstance(given, bool) and given % 1 == 0
         return whole and value.get("minimum", given) <= given <= value.get("maximum", given)
     return _same(wanted, given)
+
+
+def _bare(text: str) -> str:
+    """Without what `$text` overlooks (gate/matchers.py)."""
+    folded = unicodedata.normalize("NFC", text).casefold()
+    return "".join(each for each in folded if each not in IGNORED and not each.isspace())
 
 
 def _matcher(wanted: Any) -> tuple[str, Any]:

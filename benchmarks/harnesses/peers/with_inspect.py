@@ -79,11 +79,12 @@ def main() -> None:
 
 
 def _tools(row: dict[str, Any]) -> list[ToolInfo]:
-    functions = [tool["function"] for tool in row["tools"]]
-    return [
-        ToolInfo(name=each["name"], description=each["description"], parameters=ToolParams(**each["parameters"]))
-        for each in functions
-    ]
+    return [_tool(tool["function"]) for tool in row["tools"]]
+
+
+def _tool(given: dict[str, Any]) -> ToolInfo:
+    parameters = ToolParams(**given["parameters"])
+    return ToolInfo(name=given["name"], description=given.get("description", ""), parameters=parameters)
 
 
 def _messages(messages: list[dict[str, Any]]) -> list[ChatMessage]:
