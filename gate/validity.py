@@ -17,6 +17,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from gate.errors import CaseError
+from gate.recall import recalled
 from gate.types import Json
 from gate.words import one_line, show
 
@@ -70,11 +71,16 @@ def pattern_problem(pattern: Any) -> str:
 
 def schema_errors(schema: Json, value: Any) -> list[ValidationError]:
     """The first errors of a fit value by a JSON Schema. Raises CaseError where the schema cannot be followed."""
-    plain = {key: part for key, part in schema.items() if key != "$schema"}  # which would change the validator
     try:
-        return list(islice(_Validator(plain, registry=Registry()).iter_errors(value), 20))
+        return list(islice(_validator(schema).iter_errors(value), 20))
     except (Unresolvable, RecursionError) as error:
         raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); mend it") from error
+
+
+@recalled(64)
+def _validator(schema: Json) -> Any:
+    plain = {key: part for key, part in schema.items() if key != "$schema"}  # which would change the validator
+    return _Validator(plain, registry=Registry())
 
 
 def schema_problem(schema: Any) -> str:

@@ -151,10 +151,11 @@ class Hosting:
             store.close()
 
     def _seen(self) -> Json:
-        """What preflight reads beside the checkpoint."""
+        """What preflight reads beside the checkpoint, and what the canary asks."""
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         paths = sorted(path for path in fixtures.rglob("*") if path.is_file())
-        return {"seen": {str(path.relative_to(fixtures)): hashing.sha256(path) for path in paths}}
+        seen = {str(path.relative_to(fixtures)): hashing.sha256(path) for path in paths}
+        return {"seen": seen, "canary": [canary.PROMPTS, canary.TOKENS]}
 
 
 def processes(config: pytest.Config) -> int:
