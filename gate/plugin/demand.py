@@ -41,9 +41,9 @@ def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any], fix
     demands |= {key: float(demands[key]) for key in NUMBERS if demands[key] is not None}
     demands["floors"] = {tag: float(rate) for tag, rate in demands["floors"].items()}
     demands |= {"tagged": _tagged(demands["floors"], file), "rubric_digest": _rubric(demands, file, fixtures)}
-    marks = {case.id: cases.marks(case) for case in file.cases}
-    held = tuple(marks[case.id][1] for case in file.cases if case.split == "held-out")
-    digests = tuple(whole for whole, _ in marks.values())
+    marks = cases.all_marks(file.cases)
+    held = tuple(asked for (_, asked), case in zip(marks, file.cases, strict=True) if case.split == "held-out")
+    digests = tuple(whole for whole, _ in marks)
     return Contract(test=test, cases=name, digest=file.digest, ids=ids, digests=digests, held_out=held, **demands)
 
 
