@@ -57,7 +57,7 @@ def _times(name: str, runs: Sequence[Run], fastest: Mapping[str, Run], limit: Li
     if not runs:
         return ["did not run", *[""] * (len(TIMES) - 3)]
     best = fastest[name]
-    rest = [run.seconds for other, run in fastest.items() if other != name and not _gates(other, name)]
+    rest = [run.seconds for other, run in fastest.items() if other != name and not other.startswith("gate")]
     least = limit.seconds(best.totals.first) if limit else None
     return [
         f"{best.seconds:.2f}",
@@ -68,10 +68,6 @@ def _times(name: str, runs: Sequence[Run], fastest: Mapping[str, Run], limit: Li
         best.totals.at_once,
         f"{best.hits}/{best.scored}",
     ]
-
-
-def _gates(one: str, other: str) -> bool:
-    return one.startswith("gate") and other.startswith("gate")
 
 
 def _counts(run: Run) -> list[Any]:
