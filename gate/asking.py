@@ -46,8 +46,9 @@ class Asking:
         how = "alone" if self.way.name == "alone" else "" if settled else "together"
         asked = self._asked(question, how, time)
         store = None if anew else self._known
-        if row := store.get(asked) if store is not None else None:
-            return replace(Reply(**row), cached=True, settled=settled)
+        row, earlier = store.look(asked) if store is not None else (None, False)
+        if row:
+            return replace(Reply(**row), cached=earlier, settled=settled)
         given = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
         if self._cut:
             raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same
@@ -61,6 +62,11 @@ class Asking:
         self._cut = True
         if self._client is not None:
             self._client.abort()
+
+    def keep(self) -> None:
+        """Write what is to be remembered."""
+        if self._known is not None:
+            self._known.flush()
 
     def close(self) -> None:
         """Keep what was answered, and let go of the server."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gate import smollm2, tensors
+from gate import hashing, smollm2, tensors
 from gate.errors import CheckpointError
 from gate.hashing import sha256
 from gate.types import Checkpoint, Json, Server
@@ -96,6 +96,14 @@ def digest_of(found: dict[str, Hashed]) -> str:
 def digest(checkpoint: Checkpoint) -> str:
     """The checkpoint's digest; what is remembered of unchanged files counts. Raises CheckpointError."""
     return digest_of(hashes(checkpoint))
+
+
+def touched(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """By what one sees that a file was written, even where it holds the same again. Raises CheckpointError."""
+    try:
+        return tuple(hashing.key(path) for _, path in sorted(files(checkpoint).items()))
+    except OSError as error:
+        raise CheckpointError(f"a file of the checkpoint is gone: {error}") from error
 
 
 def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:

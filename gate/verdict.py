@@ -158,7 +158,7 @@ def _gaps(report: Report) -> tuple[str, ...]:
     gaps += [
         f"asked {n} times, not {times.get(test, 1)}: {test}: {case}"
         for (test, case), n in asked.items()
-        if n != times.get(test, 1)
+        if n > times.get(test, 1) or (n < times.get(test, 1) and not report.made.get("stopped"))
     ]
     gaps += [f"unknown: {test}: {case} is in no contract" for test, case in asked if (test, case) not in expected]
     return tuple(gaps)
@@ -166,8 +166,8 @@ def _gaps(report: Report) -> tuple[str, ...]:
 
 def _unasked(contract: Contract, own: list[Result], report: Report) -> list[str]:
     """What was not asked, or has no judge's score."""
-    asked = {result.case for result in own}
-    missing = [case for case in contract.ids if case not in asked]
+    asked = Counter(result.case for result in own)
+    missing = [case for case in contract.ids if asked[case] < contract.repeats]
     told = [f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})"] if missing else []
     return [*told, *scores.gaps(contract, own, report.made)]
 

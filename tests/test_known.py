@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def test_a_damaged_row_is_not_known(tmp_path: Path) -> None:
     store = Known(tmp_path / "k.sqlite", "a")
     store.put("q", 1)
     assert store._store is not None
-    store._store.execute("UPDATE known SET value = x'00'")
+    store._store.execute("UPDATE answers SET value = x'00'")
     assert store.get("q") is None
 
 
@@ -67,7 +69,7 @@ def test_the_least_used_go_when_there_is_too_much(tmp_path: Path) -> None:
     for number in range(200):
         store.put(number, os.urandom(500).hex())
     assert store._store is not None
-    store._store.execute("UPDATE known SET used = 1 WHERE key != ?", (store._key(199),))
+    store._store.execute("UPDATE answers SET used = 1 WHERE key != ?", (store._key(199),))
     store.close()
     again = Known(tmp_path / "k.sqlite", "a")
     assert again.get(199) is not None
@@ -101,3 +103,36 @@ def test_nobody_else_can_read_the_file(tmp_path: Path) -> None:
 def test_an_environment_variable_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_REPLIES", str(tmp_path / "other"))
     assert known.place() == tmp_path / "other"
+
+
+def test_an_answer_of_the_same_run_is_not_of_an_earlier_one(tmp_path: Path) -> None:
+    one = Known(tmp_path / "k.sqlite", "a", run="r1")
+    one.put("q", 1)
+    one.flush()
+    assert one.look("q") == (1, False)
+    assert Known(tmp_path / "k.sqlite", "a", run="r1").look("q") == (1, False)
+    assert Known(tmp_path / "k.sqlite", "a", run="r2").look("q") == (1, True)
+    assert Known(tmp_path / "k.sqlite", "a").look("other") == (None, False)
+
+
+def test_forgotten_are_all_answers_of_one_checkpoint(tmp_path: Path) -> None:
+    for about in ("a", "b"):
+        store = Known(tmp_path / "k.sqlite", about)
+        store.put("q", about)
+        store.close()
+    Known(tmp_path / "k.sqlite", "a").forget()
+    assert Known(tmp_path / "k.sqlite", "a").get("q") is None
+    assert Known(tmp_path / "k.sqlite", "b").get("q") == "b"
+
+
+def test_a_store_that_another_process_holds_is_waited_for_once(tmp_path: Path) -> None:
+    store = Known(tmp_path / "k.sqlite", "a")
+    with sqlite3.connect(tmp_path / "k.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        for number in range(3):
+            store.put(number, number)
+            store.flush()
+        assert time.monotonic() - begun < 2 * known.PATIENCE
+        other.execute("ROLLBACK")
+    assert store.get(0) is None

@@ -43,6 +43,29 @@ def test_asks_twice_itself(model, case):
     assert model.ask(case).calls == case.calls
 """
 
+TWO_DEMANDS = """
+import pytest
+
+@pytest.mark.gate("calls.jsonl", within=60)
+def test_fast(model, case):
+    assert model.ask(case).calls == case.calls
+
+@pytest.mark.gate("calls.jsonl")
+def test_plain(model, case):
+    assert model.ask(case).calls == case.calls
+"""
+WRITING = """
+from pathlib import Path
+
+import pytest
+
+@pytest.mark.gate("calls.jsonl", floor=0.5)
+def test_calls(model, case):
+    path = Path(__file__).parent.parent / "answers.jsonl"
+    path.write_bytes(path.read_bytes())
+    assert model.ask(case).calls == case.calls
+"""
+
 
 def names(count: int) -> list[str]:
     return [f"case-{number}" for number in range(count)]
@@ -219,7 +242,7 @@ def _stored() -> int:
 
     try:
         store = sqlite3.connect(os.environ["GATE_REPLIES"])
-        return int(store.execute("SELECT count(*) FROM known").fetchone()[0])
+        return int(store.execute("SELECT count(*) FROM answers").fetchone()[0])
     except sqlite3.Error:
         return 0
 
@@ -327,3 +350,56 @@ def test_a_promotion_takes_no_answers_from_earlier_runs_unless_policy_says_so(pr
     (project.path / "pyproject.toml").write_text('[tool.pytest-gate]\ncached = true\nasked = "settled"\n')
     done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_held_out_cases_are_told_in_one_order_whichever_were_asked_again(
+    project: Project, how: tuple[str, ...]
+) -> None:
+    split = {name: "held-out" if name in ("case-1", "case-2", "case-3") else "dev" for name in names(6)}
+    project.cases(*[a_case(name, split=split[name]) for name in names(6)])
+    project.suite(floor=0.5)
+    orders = []
+    for missed in ("case-1", "case-3"):
+        project.script(*[right(name) | SURE | ({"calls": []} if name == missed else {}) for name in names(6)])
+        run = project.run(*how)
+        assert "again, alone: misses" not in "".join(line for line in run.outlines if line.startswith("gate: asking"))
+        orders.append([each.case for each in last(project).results if each.split == "held-out"])
+    assert sorted(orders[0]) == ["case-1", "case-2", "case-3"]
+    if not how:
+        assert orders[0] == orders[1]
+
+
+def test_seconds_are_of_today_also_where_another_test_asks_the_same(project: Project) -> None:
+    filled(project, 4)
+    project.suite(TWO_DEMANDS)
+    for _ in range(2):
+        assert project.run(fresh=False).ret == 0
+    cached = {each.test.rpartition("::")[2]: each.replies[0].cached for each in last(project).results}
+    assert cached["test_fast"] is False
+
+
+def test_two_tests_that_settle_the_same_answers_take_none_from_an_earlier_run(project: Project) -> None:
+    filled(project, 3, case_0={"gap": 0.01}, case_1={"gap": 0.01})
+    project.suite(TWO_DEMANDS)
+    assert project.run(fresh=False).ret == 0
+    assert not [each for each in last(project).results if each.replies[0].cached]
+
+
+def test_failing_fast_with_repeats_is_below_the_floor(project: Project) -> None:
+    filled(project, 8, case_0={"calls": []})
+    project.suite(SUITE.replace("floor={floor}", "floor=1.0, repeats=3"))
+    run = project.run("--gate-fail-fast")
+    assert run.ret == 1
+    assert [line for line in run.outlines if line.startswith("BELOW_FLOOR")]
+
+
+def test_bytes_that_were_written_meanwhile_close_the_gate_and_leave_no_answer(project: Project) -> None:
+    """Even where they are the same again in the end."""
+    filled(project, 4)
+    project.suite(WRITING)
+    run = project.run(fresh=False)
+    assert [line for line in run.outlines if line.startswith("INCOMPLETE")]
+    assert "changed while it was graded" in "".join(run.outlines)
+    project.suite()
+    assert project.run(fresh=False).ret == 0
+    assert not [each for each in last(project).results if each.replies[0].cached]

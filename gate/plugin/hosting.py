@@ -42,6 +42,7 @@ class Hosting:
         self._serving: Serving | None = None
         self.host: Host | None = None
         self.digest = ""
+        self._touched: tuple[str, ...] = ()
         self.described: Json = {}
         self.canary: Json = canary.NOT_MADE
 
@@ -55,6 +56,7 @@ class Hosting:
 
         Raises GateError or OSError when it cannot be graded or served.
         """
+        self._touched = checkpoint.touched(self._checkpoint)
         self.digest = checkpoint.digest(self._checkpoint)
         about = self._about()
         facts = self._facts(about) if about is not None and lazily else None
@@ -95,6 +97,16 @@ class Hosting:
     def alive(self) -> bool:
         """Does the server live that was started? What was not started cannot have died."""
         return self._serving is None or self._serving.alive()
+
+    def unchanged(self) -> bool:
+        """Are the checkpoint's bytes those that were hashed, and was no file written since? Raises CheckpointError."""
+        same = checkpoint.touched(self._checkpoint) == self._touched
+        return same and checkpoint.digest(self._checkpoint) == self.digest
+
+    def forget(self) -> None:
+        """Remember no answer of these bytes: some may be of others."""
+        if self.host is not None and self.host.about is not None:
+            known(self._config, self.host.about).forget()
 
     def described_by(self) -> Json:
         """What a report says of the checkpoint."""
@@ -165,7 +177,8 @@ def processes(config: pytest.Config) -> int:
 
 def known(config: pytest.Config, about: Json) -> Known:
     """The store of answers of what is known by `about`."""
-    return Known(place(), about, fresh=config.getoption("gate_fresh"))
+    worker = getattr(config, "workerinput", {})
+    return Known(place(), about, fresh=config.getoption("gate_fresh"), run=worker.get("testrunuid", ""))
 
 
 def given(host: Host, folder: Path) -> str:

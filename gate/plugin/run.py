@@ -18,7 +18,6 @@ import pytest
 
 import gate
 from gate import cases, labels, latency, machine, policy, render, slots, speed
-from gate import checkpoint as checkpoints
 from gate import report as reports
 from gate.backends import llama, mlx, scripted, url
 from gate.backends.process import versions
@@ -291,12 +290,13 @@ class Run:
 
     def _check_unchanged(self) -> None:
         try:
-            changed = checkpoints.digest(self._checkpoint) != self._hosting.digest
+            unchanged = self._hosting.unchanged()
         except CheckpointError as error:
             self._breaks.append(Break("checkpoint", str(error)))
             return
-        if changed:
+        if not unchanged:
             self._breaks.append(Break("checkpoint", "its files changed while it was graded: grade it again"))
+            self._hosting.forget()
 
     def _made(self) -> Json:
         host = self._hosting.host

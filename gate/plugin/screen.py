@@ -43,6 +43,10 @@ class Screen:
         self._planned: set[str] = set()
         self._taken: set[str] = set()
         self._later: list[pytest.Item] = []
+        self._told: dict[pytest.Item, Sequence[pytest.TestReport]] = {}
+        """What is told at the end, of held-out cases: by when it is told one would see which were asked again."""
+        self._fresh: set[str] = set()
+        """Keys of questions that one of those who ask them must have asked anew."""
         self._missed: dict[str, set[str]] = {}
         self._before: dict[str, Counter[str]] = {}
         self._settling = False
@@ -106,15 +110,19 @@ class Screen:
             return (yield)
         try:
             with self._among():
+                own = [item for item in session.items if gated(item)]
+                self._fresh = {self._wanted(item).key for item in own if self._anew(test_of(item))}
                 if self._lock is None:
                     self._plan(session.items)
                 finished = yield
             with self._alone():
                 self._settle(session, self._later)
+            self._tell(session)
             return finished
         finally:
             if self._ahead is not None:
                 self._ahead.stop()
+            self._asking.keep()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -135,7 +143,11 @@ class Screen:
             return True
         if self._settling and before is not None and result is not None:
             self._compare(item, before, result, reports)
-        self._log(item, reports)
+        if case_of(item).split == HELD and self._way.name == "settled":
+            self._told[item] = reports
+            self._plan_later(reports)
+        else:
+            self._log(item, reports)
         return True
 
     def _plan(self, items: Sequence[pytest.Item]) -> None:
@@ -148,7 +160,7 @@ class Screen:
     def _ask_ahead(self, each: Wanted) -> Reply:
         if self._asking is None:
             raise RuntimeError("asked before there was a model")
-        return self._asking.answer(each.question, time=f"{each.time}.1", anew=self._anew(each.test))
+        return self._asking.answer(each.question, time=f"{each.time}.1", anew=each.key in self._fresh)
 
     def _wanted(self, item: pytest.Item) -> Wanted:
         if WANTED not in item.stash:
@@ -165,10 +177,14 @@ class Screen:
 
     def _put_off(self, item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
         self._later.append(item)
-        if any(hasattr(report, "gate_plan") for report in reports):
-            self._config.pluginmanager.get_plugin("gate-ask").send_plan_again()  # type: ignore[union-attr]
+        self._plan_later(reports)
         if self._config.getoption("gate_fail_fast") and self._lock is None and self._ahead is not None:
             self._settle_doubts(item)
+
+    def _plan_later(self, reports: Sequence[pytest.TestReport]) -> None:
+        """What has been collected goes with the first report; this one will not be the first."""
+        if any(hasattr(report, "gate_plan") for report in reports):
+            self._config.pluginmanager.get_plugin("gate-ask").send_plan_again()  # type: ignore[union-attr]
 
     def _settle_doubts(self, item: pytest.Item) -> None:
         """Before all have been asked: where the misses put off, were they to stay, decide a test's outcome."""
@@ -184,7 +200,8 @@ class Screen:
         """Run tests again, of which each asks alone."""
         if not items:
             return
-        progress(self._config)(f"asking {len(items)} cases again, alone: misses, and hits that were not sure")
+        if open_ := sum(case_of(item).split != HELD for item in items):
+            progress(self._config)(f"asking {open_} cases again, alone: misses, and hits that were not sure")
         self._settling = True
         for item, nextitem in zip(items, [*items[1:], None], strict=True):
             _is_run(session, item)
@@ -194,6 +211,13 @@ class Screen:
             if session.shouldstop:
                 raise session.Interrupted(session.shouldstop)
         self._settling = False
+
+    def _tell(self, session: pytest.Session) -> None:
+        """Tell of the held-out cases, in the order in which they were collected."""
+        for item in session.items:
+            if item in self._told:
+                _is_run(session, item)
+                self._log(item, self._told.pop(item))
 
     def _compare(self, item: pytest.Item, before: Result, after: Result, reports: Sequence[pytest.TestReport]) -> None:
         """What asking alone has changed."""
