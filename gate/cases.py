@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,10 +24,13 @@ _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """Every case of one file, and the sha256 of what they ask: ids, messages, resolved tools, expectations, limits."""
+    """Every case of one file."""
 
     cases: tuple[Case, ...]
     digest: str
+    """sha256 of what they ask: ids, messages, resolved tools, expectations, limits."""
+    marks: tuple[tuple[str, str], ...]
+    """Each one's (see `marks`)."""
 
     def tagged(self, tag: str) -> list[str]:
         """The ids of the cases that bear a tag."""
@@ -73,13 +76,14 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> Case
         cases[case.id] = case
     if not cases:
         raise CaseError(f"{path}: holds no case: a suite that asks nothing cannot pass")
-    return CaseFile(tuple(cases.values()), digest(tuple(cases.values())))
+    every, marks = tuple(cases.values()), []
 
+    def asked() -> Iterator[str]:
+        for text, both in _marked(every):
+            marks.append(both)
+            yield text
 
-def digest(cases: Sequence[Case]) -> str:
-    """sha256 over the canonical JSON of what the cases ask and expect; tags and source do not count."""
-    offered = _offered(cases)
-    return _sha256(_asked(case, offered[id(case.tools)]) for case in cases)
+    return CaseFile(every, _sha256(asked()), tuple(marks))
 
 
 def tools(name: str, fixtures: Path) -> list[Json]:
@@ -94,23 +98,17 @@ def marks(case: Case) -> tuple[str, str]:
 
 def all_marks(cases: Sequence[Case]) -> list[tuple[str, str]]:
     """The marks of each case, sooner than one by one."""
-    offered = _offered(cases)
-    return [_marks(case, offered[id(case.tools)]) for case in cases]
+    return [both for _, both in _marked(cases)]
 
 
-def _marks(case: Case, tools: str) -> tuple[str, str]:
-    return _sha256([_asked(case, tools)])[:16], _sha256([_canonical(case.messages), tools])[:16]
-
-
-def _asked(case: Case, tools: str) -> str:
-    """The canonical JSON of all that counts of a case, with that of its tools in the middle."""
-    before, after = _canonical([case.id, case.messages]), _canonical([case.expect, case.split, case.max_tokens])
-    return f"{before[:-1]},{tools},{after[1:]}"
-
-
-def _offered(cases: Sequence[Case]) -> dict[int, str]:
-    """The canonical JSON of each list of tools, by its identity: the cases of a file share one."""
-    return {key: _canonical(tools) for key, tools in {id(case.tools): case.tools for case in cases}.items()}
+def _marked(cases: Sequence[Case]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The canonical JSON of all that counts of each case, and its marks. The cases of a file share their tools."""
+    offered = {key: _canonical(tools) for key, tools in {id(case.tools): case.tools for case in cases}.items()}
+    for case in cases:
+        messages, tools = _canonical(case.messages), offered[id(case.tools)]
+        rest = _canonical([case.expect, case.split, case.max_tokens])
+        whole = f"[{_canonical(case.id)},{messages},{tools},{rest[1:]}"
+        yield whole, (_sha256([whole])[:16], _sha256([messages, tools])[:16])
 
 
 def _sha256(items: Iterable[str]) -> str:
@@ -172,10 +170,12 @@ def _tools(tools: str | list[Json], fixtures: Path, where: str) -> list[Json]:
     if isinstance(tools, list):
         return _checked_tools(tools, where)
     path = fixtures / "tools" / f"{tools}.json"
-    if not path.is_file():
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
-        raise CaseError(f"{where}: tools {tools!r}: there is no {path} (known: {known})")
-    return _tools_file(path, path.stat().st_mtime_ns)
+        raise CaseError(f"{where}: tools {tools!r}: there is no {path} (known: {known})") from error
+    return _tools_file(path, changed)
 
 
 @cache

@@ -31,7 +31,7 @@ from gate.words import join, one_line, show, wanted_call
 MAX_REASONS = 20
 MAX_CALLS = 100
 """Most calls that a case may expect, and that are compared; more calls never match."""
-_COMPOSED = {"$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"}
+_COMPOSED = {"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"}
 
 
 class _Expected:
@@ -140,8 +140,14 @@ def _call(call: Any) -> str:
 def _offered(tools: list[Json]) -> dict[str, Json]:
     """Each tool's schema; one that does not set additionalProperties refuses what it does not declare."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
-    closed = {"type": "object", "unevaluatedProperties": False}
-    return {name: schema if "additionalProperties" in schema else closed | schema for name, schema in schemas.items()}
+    return {name: schema if "additionalProperties" in schema else _closed(schema) for name, schema in schemas.items()}
+
+
+def _closed(schema: Json) -> Json:
+    """`additionalProperties` does not see what a part that is composed in declares, and is looked at sooner."""
+    composed = _COMPOSED | {"unevaluatedProperties"}
+    keyword = "additionalProperties" if composed.isdisjoint(schema) else "unevaluatedProperties"
+    return {"type": "object", keyword: False} | schema
 
 
 def _call_reasons(expect: Json, calls: list[Any], offered: dict[str, Json]) -> Iterator[str]:
@@ -271,7 +277,9 @@ def _reach_problems(call: Json, offered: dict[str, Json], path: str) -> Iterator
         if key not in arguments and not Place("", schema, schema).key(key).default():
             yield f'{join(f"{path}.arguments", key)}: the tool requires it; name it, if only as {{"$anything": true}}'
     loose = {key for key, value in arguments.items() if any(matcher(part) for _, part in parts(value))}
-    for error in schema_errors(schema, {key: None if key in loose else value for key, value in arguments.items()}):
+    declared = {key: True if key in loose else part for key, part in schema.get("properties", {}).items()}
+    given = {key: None if key in loose else value for key, value in arguments.items()}
+    for error in schema_errors(schema | {"properties": declared}, given):
         top = next(iter(error.absolute_path), None)
         blurred = error.validator == "required" or (loose and _COMPOSED & schema.keys())
         if top not in loose and not (top is None and blurred):

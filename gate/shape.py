@@ -120,6 +120,11 @@ def _one_of(schema: Json, make: Make) -> Look:
     return lambda value: sum(each(value) for each in looks) == 1
 
 
+def _any_of(schema: Json, make: Make) -> Look:
+    looks = [make(part) for part in schema["anyOf"]]
+    return lambda value: any(each(value) for each in looks)
+
+
 def _if(schema: Json, make: Make) -> Look:
     given, then = make(schema.get("if", False)), make(schema.get("then", True))
     return lambda value: not given(value) or then(value)
@@ -157,7 +162,7 @@ _TYPES: dict[str, Look] = {
     "number": _number,
     "integer": lambda value: _number(value) and (isinstance(value, int) or value.is_integer()),
 }
-_SILENT = ("$schema", "$defs", "title")
+_SILENT = ("$schema", "$defs", "title", "description", "default", "examples", "format")
 """Keywords that ask nothing of a value."""
 _BESIDE = {"additionalProperties": "properties", "then": "if"}
 """Keywords that are looked at together with another one."""
@@ -168,11 +173,13 @@ _LOOKS: dict[str, Callable[[Json, Make], Look]] = {
     "items": _items,
     "uniqueItems": _unique,
     "oneOf": _one_of,
+    "anyOf": _any_of,
     "if": _if,
     "const": lambda schema, _: _among([schema["const"]]),
     "enum": lambda schema, _: _among(schema["enum"]),
     "pattern": _pattern,
     "minLength": _size("minLength", str, operator.ge),
+    "maxLength": _size("maxLength", str, operator.le),
     "minItems": _size("minItems", list, operator.ge),
     "maxItems": _size("maxItems", list, operator.le),
     "minProperties": _size("minProperties", dict, operator.ge),

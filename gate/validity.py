@@ -16,6 +16,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from gate import shape
 from gate.errors import CaseError
 from gate.recall import recalled
 from gate.types import Json
@@ -26,6 +27,8 @@ SECONDS = 1.0
 MAX_DEPTH = 50
 MAX_VALUES = 1_000
 MAX_TEXT = 100_000  # characters
+_SURELY_PATTERN = re.compile(r"(?:\\b|(?:[^\\()\[\]{}*+?|^$]|\\[dDsSwW!-/:-@\[-`{-~])[*+?]?){1,1000}")
+"""Patterns of characters, escapes and `.`, that need no compiling to be known as good: it takes long, of thousands."""
 
 
 def parts(value: Any, depth: int = 1) -> Iterator[tuple[int, Any]]:
@@ -62,6 +65,8 @@ def pattern_problem(pattern: Any) -> str:
     """Why this is no pattern that can be used; empty when it is one."""
     if not isinstance(pattern, str) or not pattern:
         return f"expected a pattern, found {show(pattern)}"
+    if _SURELY_PATTERN.fullmatch(pattern):
+        return ""
     try:
         found(pattern, "", full=True)
     except CaseError as error:
@@ -72,12 +77,19 @@ def pattern_problem(pattern: Any) -> str:
 def schema_errors(schema: Json, value: Any) -> list[ValidationError]:
     """The first errors of a fit value by a JSON Schema. Raises CaseError where the schema cannot be followed."""
     try:
-        return list(islice(_validator(schema).iter_errors(value), 20))
+        return [] if _look(schema)(value) else list(islice(_validator(schema).iter_errors(value), 20))
     except (Unresolvable, RecursionError) as error:
         raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); mend it") from error
 
 
-@recalled(64)
+@recalled(256)
+def _look(schema: Json) -> shape.Look:
+    """A quick yes (gate.shape), but where there is a pattern, whose time is limited only by what follows."""
+    patterned = any("pattern" in part for _, part in parts(schema) if isinstance(part, dict))
+    return (lambda _: False) if patterned else shape.look(schema)
+
+
+@recalled(256)
 def _validator(schema: Json) -> Any:
     plain = {key: part for key, part in schema.items() if key != "$schema"}  # which would change the validator
     return _Validator(plain, registry=Registry())

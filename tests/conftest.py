@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 import scipy.optimize
@@ -18,6 +19,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A job in the background of a shell is started deaf to Ctrl-C, and so is what it starts."""
 os.environ["GATE_CACHE"] = str(machine.cache_folder())
 """pytester gives each test a home of its own; the demo model stays in the user's cache all the same."""
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+"""Runs within tests are hundreds: without it each would compile the gate anew, which takes longer than most of them."""
 
 
 @pytest.fixture(autouse=True)

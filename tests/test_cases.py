@@ -119,18 +119,17 @@ def test_the_digest_is_over_what_is_asked_and_expected(fixtures: Path) -> None:
 
 def test_digests_and_marks_are_those_of_canonical_json(fixtures: Path) -> None:
     """Ledgers and reports hold them: another way to reckon them must give the same."""
-    found = load(fixtures, a_case("pwd", tools=[TOOL]), a_case("ls", max_tokens=7), HALF).cases
+    file = load(fixtures, a_case("pwd", tools=[TOOL]), a_case("ls", max_tokens=7), HALF)
+    found = file.cases
 
     def sha256(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     asked = [[c.id, c.messages, c.tools, c.expect, c.split, c.max_tokens] for c in found]
-    assert cases.digest(found) == sha256(asked)
-    assert cases.digest(()) == sha256([])
-    assert cases.all_marks(found) == [cases.marks(case) for case in found]
+    assert file.digest == sha256(asked)
     marks = [(sha256([row])[:16], sha256([c.messages, c.tools])[:16]) for row, c in zip(asked, found, strict=True)]
-    assert cases.all_marks(found) == marks
+    assert list(file.marks) == cases.all_marks(found) == [cases.marks(case) for case in found] == marks
 
 
 def test_a_tools_file_that_changes_is_read_again(fixtures: Path) -> None:

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+import regex
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gate import validity
@@ -243,6 +244,19 @@ def test_a_matcher_written_wrongly_is_named_with_its_path(expected: Any, problem
 
 def test_a_schema_may_have_a_property_called_ref() -> None:
     assert problems({"$schema": {"properties": {"$ref": {"type": "string"}}, "$schema": "http://unknown/"}}, "x") == []
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.from_regex(validity._SURELY_PATTERN, fullmatch=True))
+def test_what_surely_is_a_pattern_compiles(pattern: str) -> None:
+    assert regex.compile(pattern).pattern == pattern
+
+
+def test_common_patterns_surely_are_and_others_are_compiled() -> None:
+    for pattern in (r"cat \./notes\.txt", r"\bls\b.*-la?", r"\d\d:\d\d", "ü+ ,;#&~-", r"a\$b"):
+        assert validity._SURELY_PATTERN.fullmatch(pattern)
+    for pattern in ("a**", "a|b", "(", "[", "a{2}", "\\", r"\q", r"\b*", "+", "a\n" * 1001):
+        assert not validity._SURELY_PATTERN.fullmatch(pattern)
 
 
 def test_a_pattern_that_backtracks_without_end_is_the_cases_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,8 @@ def schemas() -> st.SearchStrategy[Any]:
         "const": st.sampled_from([1, 0, 1.0, "a", ""]),
         "enum": st.lists(st.sampled_from([1, 0, 0.5, "a", "ab"]), min_size=1, max_size=3, unique=True),
         "pattern": st.sampled_from(["^a", "b", "^$"]),
-        **dict.fromkeys(("minLength", "minItems", "maxItems", "minProperties"), sizes),
+        **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties"), sizes),
+        **dict.fromkeys(("description", "format", "default"), st.sampled_from(["date", "a"])),
         **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum"), st.sampled_from([-1, 0, 0.5, 1])),
         "$ref": st.sampled_from(["#/$defs/a", "#/$defs/b"]),
     }
@@ -132,7 +133,7 @@ def schemas() -> st.SearchStrategy[Any]:
             "properties": st.dictionaries(st.sampled_from("ab"), inner, min_size=1),
             "additionalProperties": inner,
             "items": inner,
-            "oneOf": st.lists(inner, min_size=1, max_size=3),
+            **dict.fromkeys(("oneOf", "anyOf"), st.lists(inner, min_size=1, max_size=3)),
             "if": inner,
             "then": inner,
         }
@@ -146,11 +147,12 @@ PLAIN: list[Json] = [
     *[{"type": each} for each in ("object", "array", "string", "boolean", "null", "number", "integer")],
     *[{"type": ["null", "integer"]}, {"required": ["a", "b"]}, {"required": []}, {"items": TEXT}, {"items": False}],
     *[{"uniqueItems": True}, {"uniqueItems": False}, {"const": 1}, {"const": "a"}, {"enum": ["a", 0, 0.5]}],
-    *[{"pattern": "^a"}, {"pattern": "b"}, {"minLength": 1}, {"minLength": 2}, {"minItems": 2}, {"maxItems": 1}],
+    *[{"pattern": "^a"}, {"pattern": "b"}, {"minLength": 1}, {"maxLength": 1}, {"minItems": 2}, {"maxItems": 1}],
     *[{"minProperties": 1}, {"minimum": 1}, {"maximum": 1}, {"exclusiveMinimum": 1}, {"minimum": 0.5}],
     *[{"properties": {"a": TEXT}}, {"additionalProperties": TEXT}, {"properties": {"a": True}, "title": "t"}],
     *[{"properties": {"a": TEXT}, "additionalProperties": False}, {"properties": {"a": False}}],
     *[{"oneOf": [TEXT, {"minLength": 2}]}, {"oneOf": [TEXT, LIST, {"const": "a"}]}, {"oneOf": [False]}],
+    *[{"anyOf": [TEXT, {"minItems": 2}]}, {"anyOf": [False]}, {"format": "date", "default": 1, "examples": [{}]}],
     *[{"if": TEXT, "then": {"minLength": 2}}, {"if": {"required": ["a"]}, "then": {"minProperties": 2}}],
     *[{"if": TEXT}, {"then": TEXT}, {"$ref": "#/$defs/a", "$defs": {"a": TEXT}}, {}],
 ]
@@ -180,7 +182,7 @@ def test_any_schema_of_these_keywords_is_followed_as_jsonschema_does(whole: Any,
 @pytest.mark.parametrize(
     "rules",
     [
-        {"format": "date"},
+        {"multipleOf": 2},
         {"properties": {"a": {"not": {}}}},
         {"const": [1]},
         {"enum": [None]},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gate import cases, labels
+from gate import labels
 from gate import rubric as rubrics
 from gate.cases import CaseFile
 from gate.errors import CaseError
@@ -41,9 +41,8 @@ def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any], fix
     demands |= {key: float(demands[key]) for key in NUMBERS if demands[key] is not None}
     demands["floors"] = {tag: float(rate) for tag, rate in demands["floors"].items()}
     demands |= {"tagged": _tagged(demands["floors"], file), "rubric_digest": _rubric(demands, file, fixtures)}
-    marks = cases.all_marks(file.cases)
-    held = tuple(asked for (_, asked), case in zip(marks, file.cases, strict=True) if case.split == "held-out")
-    digests = tuple(whole for whole, _ in marks)
+    held = tuple(asked for (_, asked), case in zip(file.marks, file.cases, strict=True) if case.split == "held-out")
+    digests = tuple(whole for whole, _ in file.marks)
     return Contract(test=test, cases=name, digest=file.digest, ids=ids, digests=digests, held_out=held, **demands)
 
 
