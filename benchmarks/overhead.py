@@ -4,8 +4,10 @@
 
 Both sides run pytest over the same number of parametrized tests, and each test sends the same request with the same
 openai client to the same server, so that what differs is the plugin: markers, cases, scoring, reports, verdict.
-Runs are interleaved; the smallest of the rounds counts; set-up (serving, imports, collection of nothing) is taken
-out by running each side with one case too. Prints milliseconds per case and the ratio of the two sides.
+With an instant server asking several at once gains nothing, and its threads wait for each other; so the gate is also
+timed one at a time (--gate-ahead 1). Runs are interleaved; the smallest of the rounds counts; set-up (serving, imports,
+collection of nothing) is taken out by running each side with one case too. Prints milliseconds per case and the ratio
+of the two sides.
 """
 
 from __future__ import annotations
@@ -39,6 +41,13 @@ def test_calls(row):
     assert {"name": call.name, "arguments": json.loads(call.arguments)} == row["expect"]["calls"][0]
 """
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+WAYS = (
+    ("alone", (), ()),
+    ("alone, one at a time", (), ("--gate-ahead", "1")),
+    ("with -n 2", ("-n", "2"), ()),
+)
+"""A label, options of both sides, options of the gate."""
+Way = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def main() -> None:
@@ -49,13 +58,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         small, large = _project(Path(name) / "small", 2), _project(Path(name) / "large", given.cases)
         print(f"{given.cases} cases, smallest of {given.rounds} interleaved rounds")
-        for workers in ((), ("-n", "2")):
-            gate, plain = _per_case(small, large, given.cases - 2, given.rounds, workers)
-            label = "with -n 2" if workers else "alone"
-            print(
-                f"{label:10} gate {gate:6.2f} ms  plain {plain:6.2f} ms  plugin {gate - plain:6.2f} ms per case", end=""
-            )
-            print(f"  ratio {gate / plain:.2f}")
+        for label, workers, ahead in WAYS:
+            gate, plain = _per_case(small, large, given.cases - 2, given.rounds, (workers, ahead))
+            told = f"gate {gate:6.2f} ms  plain {plain:6.2f} ms  plugin {gate - plain:6.2f} ms per case"
+            print(f"{label:22} {told}  ratio {gate / plain:.2f}", flush=True)
 
 
 def _project(folder: Path, count: int) -> Path:
@@ -71,29 +77,31 @@ def _project(folder: Path, count: int) -> Path:
     return folder
 
 
-def _per_case(small: Path, large: Path, cases: int, rounds: int, workers: tuple[str, ...]) -> tuple[float, float]:
+def _per_case(small: Path, large: Path, cases: int, rounds: int, way: Way) -> tuple[float, float]:
     """Milliseconds per case of the gate and of plain pytest."""
     sides = (_gate, _plain)
     best = {(side, folder): float("inf") for side in sides for folder in (small, large)}
     for _ in range(rounds):
         for side, folder in best:
-            best[side, folder] = min(best[side, folder], side(folder, workers))
+            best[side, folder] = min(best[side, folder], side(folder, way))
     gate, plain = (1000 * (best[side, large] - best[side, small]) / cases for side in sides)
     return gate, plain
 
 
-def _gate(folder: Path, workers: tuple[str, ...]) -> float:
-    return _timed([*PYTEST, "--model", "scripted:answers.jsonl", *workers], folder, dict(os.environ))
+def _gate(folder: Path, way: Way) -> float:
+    workers, ahead = way
+    command = [*PYTEST, "--model", "scripted:answers.jsonl", "--gate-fresh", *workers, *ahead]
+    return _timed(command, folder, dict(os.environ))
 
 
-def _plain(folder: Path, workers: tuple[str, ...]) -> float:
+def _plain(folder: Path, way: Way) -> float:
     """Plain pytest against a server of its own, started and stopped inside the time as the gate does."""
     port = 18000 + os.getpid() % 2000
     command = [sys.executable, "-m", "gate.backends.script", "answers.jsonl", "--port", str(port)]
     begun = time.perf_counter()
     with subprocess.Popen(command, cwd=folder) as server:
         time.sleep(0.5)
-        _timed([*PYTEST, *workers, "plain"], folder, os.environ | {"PLAIN_URL": f"http://127.0.0.1:{port}/v1"})
+        _timed([*PYTEST, *way[0], "plain"], folder, os.environ | {"PLAIN_URL": f"http://127.0.0.1:{port}/v1"})
         server.terminate()
     return time.perf_counter() - begun
 
