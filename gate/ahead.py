@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 
 from gate.types import Json, Question, Reply
 
@@ -40,12 +41,17 @@ class Wanted:
 def wanted(question: Question, test: str, *, time: int = 1) -> Wanted:
     """What a case's test will ask."""
     head = [message for message in question.messages if message.get("role") in ("system", "developer")]
-    return Wanted(key(question, time), question, test, time, _digest([head, _of_tools(question.tools)]))
+    tools = _of_tools(question.tools)
+    return Wanted(_key(question, time, tools), question, test, time, _digest([head, tools]))
 
 
 def key(question: Question, time: int) -> str:
-    """By what an answer is known again."""
-    return _digest([question.messages, _of_tools(question.tools), question.max_tokens, time])
+    """By what an answer is known again, with the tools as they are now: a suite may have changed them."""
+    return _key(question, time, _digest(question.tools))
+
+
+def _key(question: Question, time: int, tools: str) -> str:
+    return _digest([question.messages, tools, question.max_tokens, time])
 
 
 def size(question: Question) -> int:
@@ -72,7 +78,7 @@ class Ahead:
         self._takers: Counter[str] = Counter()
         self._whole: set[str] = set()
         self._leading: set[str] = set()
-        self._running = 0
+        self._workers = self._running = 0
         self._held = self._stopped = False
         self._threads: list[threading.Thread] = []
 
@@ -84,8 +90,9 @@ class Ahead:
                     self._answers[each.key] = answer = Future[Reply]()
                     self._waiting.append((each, answer))
             self._takers.update(each.key for each in questions)
-            missing = min(self._at_once, len(self._waiting)) - sum(thread.is_alive() for thread in self._threads)
+            missing = min(self._at_once - self._workers, len(self._waiting))
             fresh = [threading.Thread(target=self._work, name="gate-ahead", daemon=True) for _ in range(missing)]
+            self._workers += len(fresh)
             self._threads = [thread for thread in self._threads if thread.is_alive()] + fresh
             self._changed.notify_all()
         for thread in fresh:
@@ -133,8 +140,9 @@ class Ahead:
             self._changed.notify_all()
         if self._running:
             self._abort()
+        deadline = monotonic() + PATIENCE
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(max(0.0, deadline - monotonic()))
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
@@ -160,6 +168,7 @@ class Ahead:
                     self._running += 1
                     return task
                 self._changed.wait()
+            self._workers -= 1  # here, under the lock: a thread that ends is alive a while longer
             return None
 
     def _may(self, each: Wanted) -> bool:

@@ -35,6 +35,7 @@ class Asking:
         self._host, self._timeout, self._known = host, timeout, known
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self._failed: Exception | None = None
         self._cut = False
 
     def answer(self, question: Question, *, settled: bool = False, time: str = "1.1", anew: bool = False) -> Reply:
@@ -84,7 +85,15 @@ class Asking:
 
     def _connected(self) -> Client:
         with self._lock:
+            if self._cut:
+                raise AskError("cut: the run has ended")
+            if self._failed is not None:
+                raise self._failed  # not once more for each question
             if self._client is None:
-                server = self._host.serve() if self._host.serve is not None else self._host.server
+                try:
+                    server = self._host.serve() if self._host.serve is not None else self._host.server
+                except Exception as error:
+                    self._failed = error
+                    raise
                 self._client = Client(server, timeout=self._timeout)
             return self._client

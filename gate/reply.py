@@ -31,6 +31,7 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
     choice = _choice(body, text)
     message = choice["message"]
     content, usage = _content(message.get("content")), body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     calls = _calls(message)
     finish = str(choice.get("finish_reason") or "")
     return Reply(
@@ -40,10 +41,10 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
         leaks=[_plain(leak) for leak in native.find(content, tools)],
         finish=finish,
         fault=_fault(content, calls, finish),
-        usage=usage if isinstance(usage, dict) else {},
+        usage=usage,
         seconds=seconds,
         status=status,
-        margin=min((gap for _, gap in _steps(choice)), default=None),
+        margin=_margin(choice, usage.get("completion_tokens")),
         raw=_without_logprobs(body),
     )
 
@@ -132,14 +133,34 @@ def _plain(call: Json) -> Json:
     return call
 
 
+def _margin(choice: Json, written: Any) -> float | None:
+    """The smallest gap; None where it could be that of a step that is not told.
+
+    llama-server leaves out steps that end inside a character (server-context.cpp, process_token): of 40 tokens of emoji
+    it tells 13. `written`: how many tokens there were, of which the last one, the end, need not be told.
+    """
+    steps, listed = _steps(choice), len(_listed(choice.get("logprobs"), "content"))
+    whole = len(steps) == listed and (not isinstance(written, int) or listed >= written - 1)
+    return min((gap for _, gap in steps), default=None) if whole else None
+
+
 def _steps(choice: Json) -> list[Step]:
-    """Every step whose two best tokens are told; servers give them in any order."""
+    """Every step whose two best tokens are told; servers give them in any order.
+
+    The gap is that between them, and 0 where another token was taken: a grammar has refused these, and what it chose
+    among is not told (llama.cpp, server-context.cpp: the probabilities are those before sampling).
+    """
     steps = []
     for step in _listed(choice.get("logprobs"), "content"):
-        best = sorted((token["logprob"] for token in _listed(step, "top_logprobs") if _finite(token)), reverse=True)
-        if len(best) >= 2:
-            steps.append((str(step.get("token")), best[0] - best[1]))
+        best = sorted(filter(_finite, _listed(step, "top_logprobs")), key=lambda token: -token["logprob"])[:2]
+        if len(best) == 2:
+            gap = best[0]["logprob"] - best[1]["logprob"]
+            steps.append((str(step.get("token")), gap if _name(step) == _name(best[0]) else 0.0))
     return steps
+
+
+def _name(token: Json) -> Any:
+    return token.get("id", token.get("token"))
 
 
 def _listed(value: Any, key: str) -> list[Any]:

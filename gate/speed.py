@@ -38,8 +38,11 @@ def against(contract: Contract, own: Sequence[Result], champion: Sequence[Result
 
 def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
     """Why seconds cannot be set against the champion's, where a contract asks for it."""
-    if not any(each.slower is not None for each in report.contracts):
+    timed = {each.test for each in report.contracts if each.slower is not None}
+    if not timed:
         return ()
+    if any(reply.cached for each in champion.results if each.test in timed for reply in each.replies):
+        return ("the champion's seconds are of answers from earlier runs: grade it with --gate-fresh",)
     new, old = _conditions(report.made), _conditions(champion.made)
     if new["machine"] and new == old:
         return ()

@@ -170,3 +170,29 @@ def test_what_is_planned_later_is_asked_too() -> None:
     ahead.plan([asked("2")])
     assert ahead.take(asked("2").key) == REPLY
     ahead.stop()
+
+
+def test_a_thread_that_is_about_to_end_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is alive for a while after it has found nothing to do: whoever plans just then would wait for ever."""
+    work = Ahead._work
+    monkeypatch.setattr(Ahead, "_work", lambda self: (work(self), time.sleep(2)))
+    server = Server()
+    ahead = server.ahead(1)
+    ahead.plan([asked("1")])
+    ahead.take(asked("1").key)
+    time.sleep(0.1)
+    ahead.plan([asked("2")])
+    answers: list[Reply | None] = []
+    taker = threading.Thread(target=lambda: answers.append(ahead.take(asked("2").key)), daemon=True)
+    taker.start()
+    taker.join(1)
+    assert answers == [REPLY]
+    ahead.stop()
+
+
+def test_tools_that_a_suite_has_changed_in_place_are_another_question() -> None:
+    question = Question([{"role": "user", "content": "x"}], [{"n": 1}, {"n": 2}], 9)
+    planned = wanted(question, "t")
+    assert key(question, 1) == planned.key
+    question.tools.reverse()
+    assert key(question, 1) != planned.key

@@ -93,6 +93,14 @@ def test_a_ratio_needs_the_same_machine_and_load(made: Json) -> None:
     assert decide(report(results(*[9.0] * 5)), report(results(*[1.0] * 5), made)).outcome is Outcome.PASS
 
 
+def test_a_ratio_is_not_of_seconds_that_were_remembered() -> None:
+    old = results(*[1.0] * 5)
+    old[0] = replace(old[0], replies=(replace(old[0].replies[0], cached=True),))
+    verdict = decide(report(results(*[1.0] * 5), slower=1.2), report(old))
+    assert verdict.outcome is Outcome.INCOMPLETE
+    assert "--gate-fresh" in verdict.gaps[0]
+
+
 def test_without_a_champion_a_ratio_demands_nothing() -> None:
     assert decide(report(results(*[9.0] * 5), slower=1.2)).outcome is Outcome.PASS
 

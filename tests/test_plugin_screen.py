@@ -66,6 +66,17 @@ def test_calls(model, case):
     assert model.ask(case).calls == case.calls
 """
 
+LOADING = """
+import os
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_gate_serve():
+    served = yield
+    os.utime("answers.jsonl", (1, 1))
+    return served
+"""
+
 
 def names(count: int) -> list[str]:
     return [f"case-{number}" for number in range(count)]
@@ -403,3 +414,59 @@ def test_bytes_that_were_written_meanwhile_close_the_gate_and_leave_no_answer(pr
     project.suite()
     assert project.run(fresh=False).ret == 0
     assert not [each for each in last(project).results if each.replies[0].cached]
+
+
+def test_files_that_are_written_while_they_are_loaded_are_not_graded(project: Project) -> None:
+    filled(project, 4)
+    (project.path / "conftest.py").write_text(LOADING)
+    run = project.run(fresh=False)
+    assert run.ret == 4
+    assert "changed while it was loaded" in run.stderr.str() + run.stdout.str()
+    assert not project.reports()
+
+
+def test_a_name_given_to_several_runs_makes_them_no_one_run(project: Project) -> None:
+    """xdist's --testrunuid is the user's: an answer of the run before is an earlier one all the same."""
+    filled(project, 4)
+    for _ in range(2):
+        assert project.run("-n", "2", "--testrunuid", "ci", fresh=False).ret == 0
+    assert all(each.replies[0].cached for each in last(project).results)
+
+
+def test_variables_that_give_a_server_options_make_other_answers(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(project, 4)
+    project.run(fresh=False)
+    monkeypatch.setenv("LLAMA_ARG_CHAT_TEMPLATE_FILE", "other.jinja")
+    project.run(fresh=False)
+    assert not [each for each in last(project).results if each.replies[0].cached]
+
+
+def test_what_was_seen_of_a_server_with_other_slots_is_not_believed(project: Project) -> None:
+    filled(project, 4)
+    started = []
+    for ahead in ((), (), ("--gate-ahead", "2")):
+        project.run(*ahead, fresh=False)
+        folder = max(project.reports(), key=lambda path: path.stat().st_mtime_ns).parent
+        started.append((folder / "server.log").exists())
+    assert started == [True, False, True]
+
+
+def test_fewer_at_once_than_processes_is_refused(project: Project) -> None:
+    run = project.run("-n", "4", "--gate-ahead", "2")
+    assert run.ret == 4
+    assert "each of 4 processes asks" in run.stderr.str()
+
+
+def test_a_single_held_out_case_is_not_told_by_what_asking_alone_has_changed(project: Project) -> None:
+    project.cases(*[a_case(name, split="held-out" if name == "case-1" else "dev") for name in names(4)])
+    project.script(*[right(name) | SURE for name in names(4)])
+    project.script(
+        *[right(name) | SURE for name in ("case-0", "case-2", "case-3")],
+        {"user": "case-1", "calls": [], "alone": right("case-1")},
+    )
+    project.run("-k", "case-1")
+    assert last(project).made["asked"]["won"] == 0
+    project.run("--durations=0", "-vv").stdout.fnmatch_lines(["0.00s call *case-1*"])
+    assert last(project).made["asked"]["won"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from tests.project import TOOL, Project, a_case, last_line
 from tests.taught import NAMES
 
 pytestmark = pytest.mark.real
+LONG = pytest.mark.long
 
 CAPITAL = {
     "id": "capital",
@@ -39,7 +41,7 @@ def calls(project: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize("kind", ["adapter", "fused", "eight_bit"])
+@pytest.mark.parametrize("kind", ["adapter", *(pytest.param(each, marks=LONG) for each in ("fused", "eight_bit"))])
 def test_a_taught_checkpoint_passes_in_every_form(
     calls: Project, kind: str, request: pytest.FixtureRequest, how: tuple[str, ...]
 ) -> None:
@@ -54,6 +56,7 @@ def test_a_taught_checkpoint_passes_in_every_form(
     assert {row["replies"][0]["finish"] for row in report["results"]} == {"tool_calls"}
 
 
+@LONG
 def test_a_taught_adapter_is_right_raw_too(calls: Project, adapter: Path) -> None:
     """mlx_lm.server cuts calls out of raw text as well: they are found in its tokens."""
     result = calls.run("--gate-raw", model=str(adapter))
@@ -69,6 +72,7 @@ def test_the_untaught_base_is_below_the_floor(calls: Project, base: Path) -> Non
     assert last_line(result).startswith("BELOW_FLOOR")
 
 
+@LONG
 def test_an_adapter_takes_another_base_by_option(calls: Project, adapter: Path, base: Path) -> None:
     assert calls.run("--base", str(base), model=str(adapter)).ret == 0
 
@@ -91,6 +95,17 @@ def test_a_gguf_is_graded_on_a_real_llama_server(calls: Project, gguf: Path, how
     assert report["made"]["server"]["chat_template_caps"]["supports_tool_calls"] is True
     assert len(report["results"]) == 4
     assert all(row["replies"][0]["margin"] is not None for row in report["results"])
+
+
+def test_what_was_seen_without_a_base_is_looked_at_anew_with_one(calls: Project, gguf: Path, base: Path) -> None:
+    seen = []
+    for more in ((), (), ("--base", str(base))):
+        calls.run(*more, "--gate-blame=off", model=str(gguf), fresh=False)
+        newest = max(calls.reports(), key=lambda path: path.stat().st_mtime_ns)
+        checks = json.loads(newest.read_text())["made"]["preflight"]
+        seen.append(((newest.parent / "server.log").exists(), {row["id"] for row in checks if row["status"] == "ok"}))
+    assert [served for served, _ in seen] == [True, False, True]
+    assert seen[0][1] == seen[1][1] < seen[2][1]
 
 
 def test_a_url_is_graded_and_its_digest_is_unverified(calls: Project, base: Path, tmp_path: Path) -> None:

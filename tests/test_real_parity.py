@@ -81,6 +81,7 @@ def broken(
         path.unlink()
 
 
+@pytest.mark.long
 def test_adapter_fused_and_8_bit_agree(taught: Hop, fused: Path, eight_bit: Path) -> None:
     hops = [taught, hop(fused, "fused"), hop(eight_bit, "8bit")]
     compared = legs(hops)
@@ -92,6 +93,7 @@ def test_adapter_fused_and_8_bit_agree(taught: Hop, fused: Path, eight_bit: Path
     assert hops[2].bytes < hops[1].bytes / 3
 
 
+@pytest.mark.long
 def test_a_fuse_into_a_4_bit_base_that_erased_the_adapter(
     taught: Hop,
     adapter: Path,

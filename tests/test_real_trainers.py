@@ -112,6 +112,7 @@ def _listening(port: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_training_that_is_killed_ends_at_the_same_loss(tmp_path: Path) -> None:
     slots = f'slots = "{DEMO}/fixtures/slots/demo.toml"\nfixtures = "{DEMO}/fixtures"\nmost = 8'
     told = QUICK.replace("steps = 3", "steps = 8") + "save = 2\ndropout = 0.1\n"
@@ -142,6 +143,7 @@ def _kill_after(recipe: Path, state: Path) -> None:
     assert running.wait() == -signal.SIGKILL, "it had ended before it could be killed"
 
 
+@pytest.mark.long
 def test_a_rate_far_too_high_ends_with_its_reason_and_a_sound_adapter(tmp_path: Path) -> None:
     slots = f'slots = "{DEMO}/fixtures/slots/demo.toml"\nfixtures = "{DEMO}/fixtures"\nmost = 20'
     told = "rank = 8\nbatch = 2\nsteps = 60\nevaluate = 30\nlength = 700\nrate = 2e-1\nclip = 1.0\n"

@@ -12,8 +12,11 @@ from gate.errors import AskError
 from gate.types import Reply
 
 
-def read(message: dict[str, Any], *, finish: str | None = "stop", status: int = 200, **choice: Any) -> Reply:
-    body = {"choices": [{"message": message, "finish_reason": finish, **choice}], "usage": {"completion_tokens": 3}}
+def read(
+    message: dict[str, Any], *, finish: str | None = "stop", status: int = 200, written: int = 1, **choice: Any
+) -> Reply:
+    usage = {"completion_tokens": written}
+    body = {"choices": [{"message": message, "finish_reason": finish, **choice}], "usage": usage}
     return reply.read(status, json.dumps(body), seconds=0.5, tools=[])
 
 
@@ -24,7 +27,7 @@ def call(arguments: Any, name: str = "f") -> dict[str, Any]:
 def test_plain_text_is_content_without_fault() -> None:
     got = read({"content": "Paris."})
     assert (got.content, got.calls, got.leaks, got.fault, got.finish) == ("Paris.", [], [], "", "stop")
-    assert (got.usage, got.seconds, got.status) == ({"completion_tokens": 3}, 0.5, 200)
+    assert (got.usage, got.seconds, got.status) == ({"completion_tokens": 1}, 0.5, 200)
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
@@ -139,6 +142,31 @@ def logprobs(*pairs: tuple[float, ...]) -> dict[str, Any]:
 def test_the_margin_is_the_smallest_gap_in_whatever_order_the_tokens_come() -> None:
     """mlx_lm.server does not sort them (server.py, _format_top_logprobs uses argpartition)."""
     assert read({"content": "x"}, logprobs=logprobs((-0.1, -4.0), (-2.0, -1.5))).margin == pytest.approx(0.5)
+
+
+def test_a_step_at_which_the_best_token_was_not_taken_shows_no_gap() -> None:
+    """llama-server tells probabilities as they were before a grammar (server-context.cpp, populate_token_probs), and
+    the grammar may have refused the best: what it chose among is not told."""
+    best = [{"id": 7, "token": "a", "logprob": -0.1}, {"id": 8, "token": "b", "logprob": -3.0}]
+    taken, refused = ({"id": id_, "token": "a", "top_logprobs": best} for id_ in (7, 9))
+    assert read({"content": "x"}, logprobs={"content": [taken]}).margin == pytest.approx(2.9)
+    assert read({"content": "x"}, logprobs={"content": [taken, refused]}).margin == 0
+    named = [
+        {"token": name, "top_logprobs": [{"token": "a", "logprob": -1}, {"token": "b", "logprob": -2}]} for name in "ab"
+    ]
+    assert read({"content": "x"}, logprobs={"content": named[:1]}).margin == 1
+    assert read({"content": "x"}, logprobs={"content": named}).margin == 0
+
+
+@pytest.mark.parametrize(("written", "margin"), [(2, 1.0), (3, 1.0), (4, None)])
+def test_steps_that_are_not_told_leave_no_margin(written: int, margin: float | None) -> None:
+    """Of an emoji's tokens llama-server tells the last one alone; the end of the answer need not be told."""
+    assert read({"content": "x"}, written=written, logprobs=logprobs((-1.0, -2.0), (-1.0, -3.0))).margin == margin
+
+
+def test_a_step_without_a_second_token_leaves_no_margin() -> None:
+    steps = logprobs((-0.1, -4.0), (-0.1,))
+    assert read({"content": "x"}, logprobs=steps).margin is None
 
 
 @pytest.mark.parametrize("given", [None, {"content": []}, {"content": [{}]}, logprobs((-0.1,)), logprobs((-0.1, 3.0))])

@@ -27,7 +27,7 @@ AT_ONCE = 8
 
 def runtime() -> Json:
     """The versions that make an answer."""
-    return versions("mlx", "mlx-lm", "transformers")
+    return versions("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
 
 def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:

@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, rule: Json, complete: Callable[[Json], str]) -> None:
         if rule.get("log"):
-            print("asked", rule["user"], flush=True)
+            print(f"asked {rule['user']}\n", end="", flush=True)  # one write: several threads do
         time.sleep(rule.get("seconds", 0))
         if rule.get("die"):
             os._exit(3)

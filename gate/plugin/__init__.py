@@ -138,6 +138,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("gate_raw") and config.getoption("gate_blame") == "off":
         raise pytest.UsageError("--gate-raw asks what --gate-blame=off leaves out: give one of them")
     _default_to_suites(config)
+    processes, at_once = len(config.getoption("tx", None) or []), config.getoption("gate_ahead")
+    if at_once is not None and 1 < at_once < processes:
+        raise pytest.UsageError(
+            f"--gate-ahead {at_once}: each of {processes} processes asks; give {processes} or more, or 1"
+        )
     worker = hasattr(config, "workerinput")
     controller = config.pluginmanager.hasplugin("dsession")
     if not controller:

@@ -74,6 +74,7 @@ def hide(report: pytest.TestReport) -> str:
     To pytest it has then passed: its own summary would name the case. The gate counts the break.
     """
     report.sections = []
+    report.duration, report.stop = 0.0, report.start  # a sure hit has been asked before, and takes no time
     if report.when == "call":
         report.gate_hit = None  # type: ignore[attr-defined]
         report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD)]

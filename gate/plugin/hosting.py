@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -29,6 +30,8 @@ RUNTIMES: dict[str, Callable[[], Json]] = {
     "scripted": dict,
 }
 """What else than its bytes makes the answers of a checkpoint; of a URL one cannot know."""
+RUN = pytest.StashKey[str]()
+"""By what the answers of this run are told from those of earlier ones, which promotion may refuse."""
 SLOTS = 4
 """Requests that a llama-server of ours decodes together: each slot has a context of its own in memory."""
 
@@ -62,7 +65,10 @@ class Hosting:
         facts = self._facts(about) if about is not None and lazily else None
         if facts is None:
             self._preflight.look()
-            self.host = Host(self.serve(), self._way(), about)
+            server = self.serve()
+            if checkpoint.touched(self._checkpoint) != self._touched:
+                raise CheckpointError("the checkpoint's files changed while it was loaded: grade it again")
+            self.host = Host(server, self._way(), about)
             self._keep(about)
         else:
             self._preflight.checks = tuple(Check(**row | {"found": tuple(row["found"])}) for row in facts["checks"])
@@ -141,13 +147,14 @@ class Hosting:
         made: Json = {"digest": self.digest, "kind": self._checkpoint.kind, "runtime": runtime()}
         return made | {
             "machine": machine.hardware(),
+            "environment": machine.chosen(),
             "context": self._config.getoption("gate_context"),
             "gate": gate.__version__,
         }
 
     def _facts(self, about: Json) -> Json | None:
         """What was seen of it and its server when it was served last; None where preflight must look anew."""
-        if any(self._config.getoption(name) for name in ("gate_train", "gate_against", "gate_alone")):
+        if not self._usual():
             return None
         store = known(self._config, about)
         found: Json | None = store.get(self._seen())
@@ -155,19 +162,26 @@ class Hosting:
         return found
 
     def _keep(self, about: Json | None) -> None:
-        if about is not None and self.server is not None and self.canary is not canary.NOT_MADE:
+        seen = self.canary is not canary.NOT_MADE and self.canary["equal"] is not None
+        if about is not None and self.server is not None and seen and self._usual():
             server = asdict(replace(self.server, key="", url="http://127.0.0.1:9/v1"))
             checks = [asdict(check) for check in self._preflight.checks]
             store = known(self._config, about)
             store.put(self._seen(), {"server": server, "canary": self.canary, "checks": checks})
             store.close()
 
+    def _usual(self) -> bool:
+        """Does preflight read the checkpoint and the fixtures alone, and is it asked as it is without an option?"""
+        artifact = self._preflight.artifact
+        given = any(self._config.getoption(name) for name in ("gate_train", "gate_against", "gate_alone"))
+        return not given and artifact.base == artifact.checkpoint.base
+
     def _seen(self) -> Json:
-        """What preflight reads beside the checkpoint, and what the canary asks."""
+        """What preflight reads beside the checkpoint, how the server is started, and what the canary asks."""
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         paths = sorted(path for path in fixtures.rglob("*") if path.is_file())
         seen = {str(path.relative_to(fixtures)): hashing.sha256(path) for path in paths}
-        return {"seen": seen, "canary": [canary.PROMPTS, canary.TOKENS]}
+        return {"seen": seen, "slots": self._start().parallel, "canary": [canary.PROMPTS, canary.TOKENS]}
 
 
 def processes(config: pytest.Config) -> int:
@@ -177,8 +191,13 @@ def processes(config: pytest.Config) -> int:
 
 def known(config: pytest.Config, about: Json) -> Known:
     """The store of answers of what is known by `about`."""
+    return Known(place(), about, fresh=config.getoption("gate_fresh"), run=run(config))
+
+
+def run(config: pytest.Config) -> str:
+    """What the processes of this run have in common, and no other run."""
     worker = getattr(config, "workerinput", {})
-    return Known(place(), about, fresh=config.getoption("gate_fresh"), run=worker.get("testrunuid", ""))
+    return config.stash.setdefault(RUN, worker.get("gate_run") or uuid.uuid4().hex)
 
 
 def given(host: Host, folder: Path) -> str:

@@ -40,7 +40,9 @@ class Run:
         self._config = config
         self._controller = controller
         self._began = datetime.now().astimezone()
-        self._turned: Counter[str] = Counter()
+        self._before: dict[str, Counter[str]] = {}
+        self._turned: list[str] = []
+        """Of each result, what asking alone has changed: lost, won, or nothing."""
         self._stopped = ""
         self._forced: list[Json] = []
         self._contracts: dict[str, Contract] = {}
@@ -77,13 +79,15 @@ class Run:
     def pytest_sessionstart(self) -> None:
         """Under xdist the workers need the server's address when they start."""
         if self._controller:
+            self._before = hosting.before(self._config)
             self._serve()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         if self._hosting.host is not None:
             node.workerinput["gate_host"] = hosting.given(self._hosting.host, self.folder)
-            node.workerinput["gate_before"] = json.dumps(hosting.before(self._config))
+            node.workerinput["gate_run"] = hosting.run(self._config)
+            node.workerinput["gate_before"] = json.dumps(self._before)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
@@ -130,7 +134,7 @@ class Run:
             self._blaming.hear(report, len(self._results))
             cold = len(self._results) < speed.COLD
             self._results.append(replace(reports.result(json.loads(payload)), cold=cold))
-            self._turned.update([report.__dict__.pop("gate_turned", "")])
+            self._turned.append(report.__dict__.pop("gate_turned", ""))
             self._remember(report)
             self._stop_early(self._results[-1])
         elif hasattr(report, "wasxfail"):
@@ -293,6 +297,7 @@ class Run:
             unchanged = self._hosting.unchanged()
         except CheckpointError as error:
             self._breaks.append(Break("checkpoint", str(error)))
+            self._hosting.forget()
             return
         if not unchanged:
             self._breaks.append(Break("checkpoint", "its files changed while it was graded: grade it again"))
@@ -302,6 +307,8 @@ class Run:
         host = self._hosting.host
         if host is None:
             raise ReportError("nothing was served")
+        told = {id(result) for result in self._told()}
+        turned = [turn for result, turn in zip(self._results, self._turned, strict=True) if id(result) in told]
         return {
             "gate": gate.__version__,
             "python": platform.python_version(),
@@ -320,7 +327,7 @@ class Run:
             "canary": self._hosting.canary,
             "latency": self._latency,
             "parallel": host.way.at_once,
-            "asked": asdict(host.way) | {"lost": self._turned["lost"], "won": self._turned["won"]},
+            "asked": asdict(host.way) | {turn: turned.count(turn) for turn in ("lost", "won")},
             "stopped": self._stopped,
             "confusion": labels.confusion(self._told()),
             "forced": self._forced,

@@ -136,7 +136,7 @@ class Screen:
         with unlogged(case_of(item).split):
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
         result = item.stash.get(RESULT, None)
-        if item.nodeid in self._planned - self._taken and self._ahead is not None:
+        if item.nodeid in self._planned and item.nodeid not in self._taken and self._ahead is not None:
             self._ahead.forget(test_of(item))
         if self._defers(result, reports):
             self._put_off(item, reports)
