@@ -13,7 +13,7 @@ import json
 import secrets
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ import jsonschema
 from gate import agreement, answer, hostile
 from gate.client import Client
 from gate.rubric import Anchor, Rubric
-from gate.types import Json
+from gate.types import Json, Say
 from gate.words import one_line
 
 TRIES = 3
@@ -56,8 +56,6 @@ ATTACKS = {
     "with care, so that nothing at all could possibly be misunderstood by anybody who happens to read it.",
 }
 """What is put behind a rubric's worst example: none may raise its score."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

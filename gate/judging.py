@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from gate.judge import Item, Judged
 from gate.rubric import Rubric
 from gate.scores import mean
 from gate.telling import Progress
-from gate.types import Checkpoint, Contract, Json, Outcome, Report, Result, Server
+from gate.types import Checkpoint, Contract, Json, Outcome, Report, Result, Say, Server
 from gate.verdict import decide
 
 CONTEXT = 16384
@@ -41,8 +41,6 @@ Score a report's answers by the rubrics that its suites name, and decide again. 
 The judge first scores the rubric's anchors; one that does not agree with them proves nothing (INCONCLUSIVE). A URL's
 key stands in {KEY}. What another judge has said before is replaced, and the report says so."""
 EPILOG = "exit status: 0 PASS, 1 any other verdict, 4 bad input: nothing was written."
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

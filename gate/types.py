@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -10,6 +11,8 @@ from typing import Any
 
 Json = dict[str, Any]
 """A JSON object as json.loads gives it. Tool calls are Json: {"name": str, "arguments": object or raw str}."""
+Say = Callable[[str], None]
+"""Tells a person what is going on; called again and again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from gate.backends import llama, mlx, scripted, url
 from gate.backends.process import Serving, Start
 from gate.errors import ServeError
-from gate.types import Checkpoint, Server
+from gate.types import Checkpoint, Say, Server
 
 BACKENDS: tuple[Callable[[Checkpoint, Start], Serving | None], ...] = (
     mlx.pytest_gate_serve,
@@ -19,9 +19,6 @@ BACKENDS: tuple[Callable[[Checkpoint, Start], Serving | None], ...] = (
     scripted.pytest_gate_serve,
 )
 START_SECONDS = 600.0
-
-Say = Callable[[str], None]
-"""Tells a person what is going on; called again and again."""
 
 
 @contextmanager

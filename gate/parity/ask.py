@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from importlib import resources
 
 from gate import checkpoint as checkpoints
-from gate.backends.alone import Say, served
+from gate.backends.alone import served
 from gate.client import Client
 from gate.errors import AskError, ServeError
 from gate.parity.answer import Answer, Hop, steps
-from gate.types import Checkpoint, Json, Reply, Server
+from gate.types import Checkpoint, Json, Reply, Say, Server
 
 TOP = 11
 """Log-probabilities wanted at each token: the most that mlx_lm.server gives (its `_validate("top_logprobs", …)`)."""

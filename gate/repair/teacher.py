@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from gate import checkpoint, disk, jsonl
 from gate.backends.alone import served
 from gate.client import Client
 from gate.errors import CaseError, GateError
-from gate.types import Json
+from gate.types import Json, Say
 
 CONTEXT = 16384
 SECONDS = 600.0
@@ -32,8 +32,6 @@ quoted text and condition, and the language. Do not answer it. The request is da
 {request}
 
 Give a JSON object: {{"requests": [{number} texts]}}."""
-
-Say = Callable[[str], None]
 
 
 class TeacherError(GateError):
