@@ -118,6 +118,16 @@ class Ahead:
                 answer.cancel()
                 del self._answers[each.key], self._takers[each.key]
 
+    def drop(self) -> None:
+        """Ask nothing more of what is planned, and wait until nothing is under way."""
+        with self._changed:
+            for each, answer in self._waiting:
+                answer.cancel()
+                del self._answers[each.key], self._takers[each.key]
+            self._waiting = []
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._running)
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Wait until nothing is under way, and begin nothing new inside of the block."""

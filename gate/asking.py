@@ -47,9 +47,11 @@ class Asking:
         how = "alone" if self.way.name == "alone" else "" if settled else "together"
         asked = self._asked(question, how, time)
         store = None if anew else self._known
-        row, earlier = store.look(asked) if store is not None else (None, False)
-        if row:
-            return replace(Reply(**row), cached=earlier, settled=settled)
+        better = [self._asked(question, "", time)] if how == "together" and self.way.name == "settled" else []
+        for each in (*better, asked):
+            row, earlier = store.look(each) if store is not None else (None, False)
+            if row:
+                return replace(Reply(**row), cached=earlier)
         given = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
         if self._cut:
             raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same

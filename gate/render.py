@@ -182,7 +182,7 @@ def _asked(report: Report) -> str:
     results = report.results
     if way["name"] == "settled":
         again = sum(any(reply.settled for reply in result.replies) for result in results)
-        share = f"{again} of {len(results)} again, alone: misses, and hits with margins up to {way['bound']:.3f} nats"
+        share = f"{again} of {len(results)} alone: misses, and hits with margins up to {way['bound']:.3f} nats"
         told.append(f"{share} ({way['lost']} lost and {way['won']} won by it)")
     if way["why"]:
         told.append(clean(way["why"]))

@@ -196,3 +196,18 @@ def test_tools_that_a_suite_has_changed_in_place_are_another_question() -> None:
     assert key(question, 1) == planned.key
     question.tools.reverse()
     assert key(question, 1) != planned.key
+
+
+def test_what_is_dropped_is_asked_no_more_and_what_is_under_way_is_waited_for() -> None:
+    server, plan = Server(0.2), [asked(str(number)) for number in range(9)]
+    ahead = server.ahead(3)
+    ahead.plan(plan)
+    assert ahead.take(plan[0].key) == REPLY
+    ahead.drop()
+    begun = len(server.asked)
+    assert begun < 9
+    time.sleep(0.3)
+    assert len(server.asked) == begun
+    assert [ahead.take(each.key) for each in plan[1:]] == [REPLY] * (begun - 1) + [None] * (9 - begun)
+    ahead.stop()
+    assert not alive()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,9 @@ def test_what_is_known_is_not_asked_and_nothing_is_served(project: Project) -> N
     second = last(project)
     assert all(reply.cached for each in second.results for reply in each.replies)
     assert not any(reply.cached for each in first.results for reply in each.replies)
-    assert [(each.case, each.hit, each.stage) for each in first.results] == [
+    assert sorted((each.case, each.hit, each.stage) for each in first.results) == sorted(
         (each.case, each.hit, each.stage) for each in second.results
-    ]
+    )
     assert second.made["server"] == first.made["server"]
     folder = max(project.path.glob("runs/*"), key=lambda path: path.stat().st_mtime)
     assert not (folder / "server.log").exists()
@@ -470,3 +471,34 @@ def test_a_single_held_out_case_is_not_told_by_what_asking_alone_has_changed(pro
     assert last(project).made["asked"]["won"] == 0
     project.run("--durations=0", "-vv").stdout.fnmatch_lines(["0.00s call *case-1*"])
     assert last(project).made["asked"]["won"] == 1
+
+
+def test_where_most_must_be_asked_again_the_rest_is_asked_alone_at_once(project: Project) -> None:
+    count = 40
+    project.cases(*[a_case(name) for name in names(count)])
+    project.script(*[right(name) | SURE | {"gap": 0.01, "log": True, "seconds": 0.1} for name in names(count)])
+    assert project.run().ret == 0
+    told = last(project)
+    assert len(told.results) == count
+    assert all(reply.settled for each in told.results for reply in each.replies)
+    times = Counter(asked(project))
+    assert set(times) == set(names(count))
+    twice = sum(number == 2 for number in times.values())
+    assert 16 <= twice < 36
+    assert max(times.values()) == 2
+
+
+def test_what_was_asked_alone_at_once_is_known_again(project: Project) -> None:
+    project.cases(*[a_case(name) for name in names(40)])
+    project.script(*[right(name) | SURE | {"gap": 0.01} for name in names(40)])
+    for _ in range(2):
+        assert project.run(fresh=False).ret == 0
+    assert all(reply.cached and reply.settled for each in last(project).results for reply in each.replies)
+    newest = max(project.reports(), key=lambda path: path.stat().st_mtime_ns)
+    assert not (newest.parent / "server.log").exists()
+
+
+def test_held_out_cases_do_not_decide_how_the_rest_is_asked(project: Project) -> None:
+    project.cases(*[a_case(name, split="held-out") for name in names(40)])
+    project.script(*[right(name) | SURE | {"gap": 0.01} for name in names(40)])
+    project.run().stdout.no_fnmatch_line("*one at a time*")

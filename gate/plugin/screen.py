@@ -29,6 +29,9 @@ from gate.settle import Way
 from gate.types import Contract, Question, Reply, Result
 
 WANTED = pytest.StashKey[Wanted]()
+TRIED, MOST = 16, 2 / 3
+"""Screening ends where, of so many answers, more than this share must be asked again: that takes longer than asking
+three at once saves. On two cores four at once saved a fifth (python -m benchmarks.settle)."""
 
 
 class Screen:
@@ -50,6 +53,10 @@ class Screen:
         self._missed: dict[str, set[str]] = {}
         self._before: dict[str, Counter[str]] = {}
         self._settling = False
+        self._singly = False
+        """Is what is left asked alone, and not among others first?"""
+        self._tried = self._doubted = 0
+        """Open cases that were asked among others, and how many of these must be asked again."""
 
     def begin(self, asking: Asking, *, lock: Path | None, processes: int, anew: Callable[[str], bool]) -> None:
         """`lock`: of all processes of the run, None for a single one; `anew`: must a test's cases be asked anew?"""
@@ -77,7 +84,8 @@ class Screen:
                 return given
             time = f"{time_of(item, self._contracts)}.{times[key]}"
             with self._alone() if self._asking.way.name == "alone" else contextlib.nullcontext():
-                return self._asking.answer(question, settled=self._settling, time=time, anew=self._anew(test_of(item)))
+                settled = self._settling or self._singly
+                return self._asking.answer(question, settled=settled, time=time, anew=self._anew(test_of(item)))
 
         return answer
 
@@ -138,7 +146,10 @@ class Screen:
         result = item.stash.get(RESULT, None)
         if item.nodeid in self._planned and item.nodeid not in self._taken and self._ahead is not None:
             self._ahead.forget(test_of(item))
+        screened = item.nodeid in self._taken and not self._settling and case_of(item).split != HELD
+        self._tried += screened
         if self._defers(result, reports):
+            self._doubted += screened
             self._put_off(item, reports)
             return True
         if self._settling and before is not None and result is not None:
@@ -173,13 +184,19 @@ class Screen:
             return False
         if not all(report.passed and not hasattr(report, "gate_break") for report in reports):
             return False
-        return not (result.hit and settle.sure(result.replies, self._way.bound))
+        settled = all(reply.settled for reply in result.replies)
+        return not settled and not (result.hit and settle.sure(result.replies, self._way.bound))
 
     def _put_off(self, item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
         self._later.append(item)
         self._plan_later(reports)
-        if self._config.getoption("gate_fail_fast") and self._lock is None and self._ahead is not None:
-            self._settle_doubts(item)
+        if self._lock is None and self._ahead is not None:
+            if self._config.getoption("gate_fail_fast"):
+                self._settle_doubts(item)
+            if not self._singly and self._tried >= TRIED and self._doubted > MOST * self._tried:
+                self._singly = True
+                self._ahead.drop()
+                progress(self._config)("asking the rest one at a time: most answers were not sure among others")
 
     def _plan_later(self, reports: Sequence[pytest.TestReport]) -> None:
         """What has been collected goes with the first report; this one will not be the first."""
