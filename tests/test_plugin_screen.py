@@ -16,6 +16,7 @@ import pytest
 
 from gate import report as reports
 from gate import settle
+from gate.plugin.screen import TRIED
 from gate.types import Report
 from tests.project import SUITE, Project, a_case, right
 
@@ -483,9 +484,8 @@ def test_where_most_must_be_asked_again_the_rest_is_asked_alone_at_once(project:
     assert all(reply.settled for each in told.results for reply in each.replies)
     times = Counter(asked(project))
     assert set(times) == set(names(count))
-    twice = sum(number == 2 for number in times.values())
-    assert 16 <= twice < 36
-    assert max(times.values()) == 2
+    streamed = 4  # once more, for the time to the first token
+    assert count + TRIED <= times.total() < 2 * count + streamed
 
 
 def test_what_was_asked_alone_at_once_is_known_again(project: Project) -> None:
