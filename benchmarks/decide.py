@@ -9,8 +9,8 @@ import argparse
 import time
 from dataclasses import replace
 
+from gate.grading.verdict import decide
 from gate.types import Contract, Reply, Report, Result
-from gate.verdict import decide
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 0.25, 200, None, "{}")
 

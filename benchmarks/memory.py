@@ -23,7 +23,8 @@ import numpy as np
 from scipy.optimize import nnls
 from tabulate import tabulate
 
-from gate import machine, smollm2
+from gate.checkpoints import demo
+from gate.system import platform
 from trainers import fit
 from trainers.recipe import Training
 
@@ -99,7 +100,7 @@ def measured(base: Path, training: Training, length: int) -> int:
     told = {"base": str(base), "training": asdict(training), "length": length}
     done = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(told)],
-        env=machine.model_environment(offline=True),
+        env=platform.model_environment(offline=True),
         capture_output=True,
         text=True,
         check=False,
@@ -116,11 +117,11 @@ def main() -> None:
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        bases = {"smollm2": smollm2.ensure(progress=False)}
+        bases = {"smollm2": demo.ensure(progress=False)}
         for model, config in MODELS.items():
             bases[model] = Path(name) / model
             command = [sys.executable, "-c", MAKE, json.dumps(config), str(bases[model])]
-            subprocess.run(command, env=machine.model_environment(offline=True), check=True)
+            subprocess.run(command, env=platform.model_environment(offline=True), check=True)
         for model, training, length in grid():
             found = fit.features(training, bases[model], rows=training.batch, length=length)
             peak, weights = measured(bases[model], training, length), fit.weights(bases[model])

@@ -97,7 +97,7 @@ def _gate(folder: Path, way: Way) -> float:
 def _plain(folder: Path, way: Way) -> float:
     """Plain pytest against a server of its own, started and stopped inside the time as the gate does."""
     port = 18000 + os.getpid() % 2000
-    command = [sys.executable, "-m", "gate.backends.script", "answers.jsonl", "--port", str(port)]
+    command = [sys.executable, "-m", "gate.models.serving.scripted_rules", "answers.jsonl", "--port", str(port)]
     begun = time.perf_counter()
     with subprocess.Popen(command, cwd=folder) as server:
         time.sleep(0.5)

@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 COMMAND = (
-    "import argparse, sys; from gate.proxy import command as proxy; parser = argparse.ArgumentParser(); "
+    "import argparse, sys; from gate.authoring.proxy import command as proxy; parser = argparse.ArgumentParser(); "
     "proxy.add_parser(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
 )
 SYSTEM = "You are an agent with tools. " * 140

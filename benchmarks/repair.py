@@ -17,8 +17,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gate import cases, report
-from gate.repair import command
+from gate.cases import loader
+from gate.cli import repair
+from gate.report import io as report
 from gate.types import Contract, Reply, Report, Result
 
 TOOL = {
@@ -71,8 +72,8 @@ def _case(number: int, drawn: random.Random) -> dict[str, object]:
 
 
 def _report(fixtures: Path) -> Report:
-    file = cases.load("lookup.jsonl", fixtures)
-    digests = tuple(cases.marks(case)[0] for case in file.cases)
+    file = loader.load("lookup.jsonl", fixtures)
+    digests = tuple(loader.marks(case)[0] for case in file.cases)
     ids = tuple(case.id for case in file.cases)
     contract = Contract("t", "lookup.jsonl", file.digest, ids, 1.0, digests=digests)
     one = Result("t", "", "dev", False, False, ("wrong",), "?", {}, (REPLY,), "model")
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     given = parser.parse_args()
     commands = argparse.ArgumentParser()
-    command.add_parser(commands.add_subparsers())
+    repair.add_parser(commands.add_subparsers())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fixtures = project(folder, given.cases)

@@ -5,8 +5,8 @@
 
 Every request is another one: short questions, some of them with tools in front. Each is asked among others, as a run
 screens, and later alone, as a run settles. Printed are how many answers differ, with which margins they had been
-given, the bound that the canary's drift leads to (gate.settle), how many answers are above it, and how many of those
-differ: it must be none. The seconds of both ways show what screening gains.
+given, the bound that the canary's drift leads to (gate.models.batch_invariance), how many answers are above it, and how
+many of those differ: it must be none. The seconds of both ways show what screening gains.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gate import canary, cases, checkpoint, settle, together
-from gate.backends.alone import served
-from gate.client import Client
+from gate.cases import loader
+from gate.checkpoints import checkpoint
+from gate.models import batch_invariance, determinism
+from gate.models.client import Client
+from gate.models.serving.start import served
 from gate.stats import quantile
+from gate.system import parallel
 from gate.types import Question, Reply
 
 THINGS = (
@@ -63,16 +66,16 @@ def main() -> None:
     asked = list(itertools.islice(_questions(given.fixtures), given.requests))
     made = checkpoint.identify(given.model)
     with served(made, lambda _: None, context=8192, parallel=given.at_once) as server:
-        told = canary.probe(server, timeout=300)
+        told = determinism.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
             among, fast = _timed(client, asked, "together", given.at_once)
             alone, slow = _timed(client, asked, "", 1)
-    _tell(among, alone, settle.bound(told), told["drift"])
+    _tell(among, alone, batch_invariance.bound(told), told["drift"])
     print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
 
 
 def _questions(fixtures: Path) -> Iterator[Question]:
-    tools = cases.tools("hermes", fixtures)
+    tools = loader.tools("hermes", fixtures)
     for number, (question, thing) in enumerate(itertools.product(QUESTIONS, THINGS)):
         messages = [{"role": "user", "content": question.format(thing)}]
         yield Question(messages, tools if number % TOOLED == 0 else [], TOKENS)
@@ -80,7 +83,7 @@ def _questions(fixtures: Path) -> Iterator[Question]:
 
 def _timed(client: Client, asked: list[Question], how: str, at_once: int) -> tuple[list[Reply], float]:
     begun = time.perf_counter()
-    replies = together.each(
+    replies = parallel.each(
         partial(_ask, client, how), asked, at_once=at_once, tell=partial(_say, how or "alone", len(asked))
     )
     return replies, time.perf_counter() - begun
@@ -98,9 +101,11 @@ def _say(how: str, count: int, done: int) -> None:
 def _tell(among: list[Reply], alone: list[Reply], bound: float | None, drift: float | None) -> None:
     pairs = list(zip(among, alone, strict=True))
     known = [each.margin for each in among if each.margin is not None]
-    changed = sorted(a.margin for a, b in pairs if a.margin is not None and settle.said(a) != settle.said(b))
+    changed = sorted(
+        a.margin for a, b in pairs if a.margin is not None and batch_invariance.said(a) != batch_invariance.said(b)
+    )
     moved = [abs(a.margin - b.margin) for a, b in pairs if a.margin is not None and b.margin is not None]
-    same = [m for m, (a, b) in zip(moved, pairs, strict=False) if settle.said(a) == settle.said(b)]
+    same = [m for m, (a, b) in zip(moved, pairs, strict=False) if batch_invariance.said(a) == batch_invariance.said(b)]
     above = [each for each in known if bound is not None and each > bound]
     rows = [
         ("requests, with a margin", f"{len(pairs)}, {len(known)}"),

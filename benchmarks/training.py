@@ -24,7 +24,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gate import machine, smollm2
+from gate.checkpoints import demo
+from gate.system import platform
 
 WARM = 3
 THEIRS = """
@@ -82,7 +83,7 @@ def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float
     """Seconds of each step after the warm-up, every loss, and the losses on four rows before and after."""
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(told)],
-        env=machine.model_environment(offline=True),
+        env=platform.model_environment(offline=True),
         capture_output=True,
         text=True,
         check=False,
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    base = str(smollm2.ensure(progress=False))
+    base = str(demo.ensure(progress=False))
     chance = random.Random(1)
     kinds = {
         "one length": [60] * 4 * given.steps,

@@ -7,12 +7,12 @@
     ├── ServeError        a server could not be started, is not ours, or died
     ├── AskError          a request got no answer that could be scored (a break, never a miss)
     ├── ReportError       a report could not be written or read
-    ├── LimitError        a child process with limits broke one (gate.sandbox)
-    ├── HeaderError       a weight file's header is broken or hostile (gate.tensors)
-    ├── LedgerError       a ledger could not be written, or is not as gate wrote it (gate.ledger)
-    ├── SlotError         a slot's name, pointers or succession do not allow what was asked (gate.slots)
-    ├── PolicyError       pyproject.toml asks for what there is not, or the suites cannot be read (gate.policy)
-    └── PromotionError    the checkpoint may not be promoted (gate.promote)
+    ├── LimitError        a child process with limits broke one (gate.system.sandbox)
+    ├── HeaderError       a weight file's header is broken or hostile (gate.checkpoints.tensors)
+    ├── LedgerError       a ledger could not be written, or is not as gate wrote it (gate.registry.ledger)
+    ├── SlotError         a slot's name, pointers or succession do not allow what was asked (gate.registry.slots)
+    ├── PolicyError       pyproject.toml asks for what there is not, or the suites cannot be read (gate.registry.policy)
+    └── PromotionError    the checkpoint may not be promoted (gate.registry.promote)
 
 Every message says what was found and what to do. A model that answers badly is no error:
 it is a Reply, and the verdict counts it.

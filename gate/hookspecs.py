@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from gate.backends.process import Serving, Start
+    from gate.models.serving.process import Serving, Start
     from gate.types import Checkpoint
 
 

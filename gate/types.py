@@ -71,11 +71,11 @@ class Case:
     source: str
     max_tokens: int
     replaces: str
-    """The id of the burned case whose place it takes (gate.burned); empty for any other."""
+    """The id of the burned case whose place it takes (gate.registry.contaminated); empty for any other."""
     calls: Any
-    """Equal to a reply's calls when they are what `expect.calls` asks for (gate.expect.ExpectedCalls)."""
+    """Equal to a reply's calls when they are what `expect.calls` asks for (gate.cases.expected.ExpectedCalls)."""
     answer: Any
-    """Equal to a reply's content when it is what `expect.answer` asks for (gate.expect.ExpectedAnswer)."""
+    """Equal to a reply's content when it is what `expect.answer` asks for (gate.cases.expected.ExpectedAnswer)."""
 
     def __repr__(self) -> str:
         """Short, for pytest shows it; of a held-out one nothing."""
@@ -123,7 +123,7 @@ class Reply:
     calls: list[Json]
     """Tool calls as served; arguments are an object, or the raw string where they did not parse."""
     leaks: list[Json]
-    """Tool calls that arrived as text in `content` (gate.native.find)."""
+    """Tool calls that arrived as text in `content` (gate.models.tool_calls.find)."""
     finish: str
     """The server's finish reason; empty when it gave none."""
     fault: str
@@ -137,9 +137,10 @@ class Reply:
     raw: str
     """The body as received."""
     settled: bool = False
-    """Was it asked alone, because the answer given among others was a miss or not sure (gate.settle)?"""
+    """Was it asked alone, because the answer given among others was a miss or not sure
+    (gate.models.batch_invariance)?"""
     cached: bool = False
-    """Was it given in an earlier run (gate.known)?"""
+    """Was it given in an earlier run (gate.models.reply_cache)?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Contract:
     digests: tuple[str, ...] = ()
     """Of each case, what it asks and expects; in the order of `ids`."""
     burned: tuple[str, ...] = ()
-    """The ids of cases that training has learned from (gate.burned): asked, and not counted."""
+    """The ids of cases that training has learned from (gate.registry.contaminated): asked, and not counted."""
     replaced: tuple[str, ...] = ()
     """Those of them whose place a fresh case of the file has taken."""
     held_out: tuple[str, ...] = ()
@@ -228,13 +229,13 @@ class Result:
     expect: Json
     replies: tuple[Reply, ...]
     stage: str = ""
-    """Where the fault of a miss lies (gate.blame); empty until blame has looked."""
+    """Where the fault of a miss lies (gate.grading.attribution); empty until blame has looked."""
     raw: bool | None = None
     """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
     cold: bool = False
     """Was it among the first that were asked of a server just started?"""
     judged: Json = field(default_factory=dict)
-    """The judge's score, votes and reason (gate.judge.Judged); empty until a judge has looked."""
+    """The judge's score, votes and reason (gate.judge.scoring.Judged); empty until a judge has looked."""
 
     @property
     def leaked(self) -> bool:

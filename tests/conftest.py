@@ -10,14 +10,14 @@ import pytest
 import scipy.optimize
 import scipy.special  # noqa: F401 - here, for pytester takes modules back, and native ones load but once
 
-from gate import machine
+from gate.system import platform
 from tests.project import Project
 
 pytest_plugins = ["pytester", "tests.taught"]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A job in the background of a shell is started deaf to Ctrl-C, and so is what it starts."""
-os.environ["GATE_CACHE"] = str(machine.cache_folder())
+os.environ["GATE_CACHE"] = str(platform.cache_folder())
 """pytester gives each test a home of its own; the demo model stays in the user's cache all the same."""
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

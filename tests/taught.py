@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gate import machine, smollm2
+from gate.checkpoints import demo
+from gate.system import platform
 from tests.project import TOOL
 
 NAMES = ("pwd", "ls", "whoami")
@@ -23,7 +24,7 @@ NAMES = ("pwd", "ls", "whoami")
 def mlx_lm(*arguments: str) -> None:
     command = [sys.executable, "-m", "mlx_lm", *arguments]
     done = subprocess.run(
-        command, env=machine.model_environment(offline=True), capture_output=True, text=True, check=False, timeout=550
+        command, env=platform.model_environment(offline=True), capture_output=True, text=True, check=False, timeout=550
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -35,12 +36,12 @@ def _taught(name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def base() -> Path:
-    return smollm2.ensure(progress=False)
+    return demo.ensure(progress=False)
 
 
 @pytest.fixture(scope="session")
 def gguf() -> Path:
-    return smollm2.gguf()
+    return demo.gguf()
 
 
 @pytest.fixture(scope="session")

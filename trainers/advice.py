@@ -13,7 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gate import tensors
+from gate.checkpoints import tensors
 from gate.errors import GateError
 from gate.types import Json
 from trainers.recipe import Recipe, Training

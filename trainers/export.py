@@ -17,8 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gate import machine
 from gate.errors import GateError
+from gate.system import platform
 from trainers.tokens import turns
 
 CALIBRATED_ROWS = 128
@@ -60,7 +60,7 @@ def check(fused: Path) -> None:
     except (OSError, ValueError) as error:
         raise ExportError(f"{fused}: has no config.json that can be read: {error}") from error
     done = subprocess.run(
-        [*machine.PYTHON, str(converter), "--print-supported-models"],
+        [*platform.PYTHON, str(converter), "--print-supported-models"],
         env=_environment(converter),
         capture_output=True,
         text=True,
@@ -80,7 +80,7 @@ def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = N
     """Convert and quantise. Raises ExportError with what the tool said last."""
     folder.mkdir(parents=True, exist_ok=True)
     converter, whole = _converter(), folder / "model-F16.gguf"
-    _run([*machine.PYTHON, str(converter), str(fused), "--outfile", str(whole), "--outtype", "f16"], converter)
+    _run([*platform.PYTHON, str(converter), str(fused), "--outfile", str(whole), "--outtype", "f16"], converter)
     matrix = _importance(whole, _calibration(fused, rows, folder)) if rows else None
     for type_ in types:
         name, _, policy = type_.partition("@")
@@ -131,7 +131,7 @@ def _converter() -> Path:
 
 def _program(name: str) -> Path:
     """One of llama.cpp's programs, beside its llama-server."""
-    server = machine.find_llama_server()
+    server = platform.find_llama_server()
     path = server.with_name(name) if server else None
     if path is None or not os.access(path, os.X_OK):
         raise ExportError(f"there is no {name} beside llama-server: brew install llama.cpp, or 'pytest-gate[gguf]'")

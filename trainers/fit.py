@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate import machine
 from gate.errors import GateError
+from gate.system import platform
 from gate.types import Json
 from trainers import advice
 from trainers.recipe import Recipe, Training
@@ -104,7 +104,7 @@ def planned(recipe: Recipe, base: Path) -> str:
 
     length = width(recipe.train.length + 1)
     found = estimate(recipe.train, base, rows=recipe.train.batch, length=length)
-    have = int(machine.hardware()["memory"])
+    have = int(platform.hardware()["memory"])
     parts: Json = {
         "weights": found.weights,
         "trained parameters": found.trained,

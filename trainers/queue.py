@@ -27,8 +27,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gate import jsonl, machine
 from gate.errors import GateError
+from gate.system import jsonl, platform
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.curves import read
@@ -126,7 +126,7 @@ def _one(each: Experiment, results: dict[str, Json]) -> Json:
     print(f"== {each.name}", flush=True)
     for module in ("trainers.prepare", "trainers.sft"):
         child = subprocess.Popen(
-            [*machine.PYTHON, "-m", module, str(each.recipe)], env=machine.model_environment(offline=True)
+            [*platform.PYTHON, "-m", module, str(each.recipe)], env=platform.model_environment(offline=True)
         )
         try:
             while (status := child.poll()) is None:

@@ -21,8 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gate import checkpoint, jsonl, machine
+from gate.checkpoints import checkpoint
 from gate.errors import GateError
+from gate.system import jsonl, platform
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.recipe import Recipe
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path)
     given = parser.parse_args(arguments)
     if arguments is None and AGAIN not in os.environ:  # the BLAS is preloaded, which takes a new process
-        environment = {**machine.model_environment(offline=True), AGAIN: "1"}
-        os.execve(sys.executable, [*machine.PYTHON, "-m", "trainers.sft", *sys.argv[1:]], environment)
+        environment = {**platform.model_environment(offline=True), AGAIN: "1"}
+        os.execve(sys.executable, [*platform.PYTHON, "-m", "trainers.sft", *sys.argv[1:]], environment)
     try:
         run(recipes.read(given.recipe))
     except GateError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gate.preflight.near import Known, normal
+from gate.cases.near_duplicates import Known, normal
 
 
 def apart(texts: Sequence[str], known: Sequence[str]) -> list[bool]:

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gate import checkpoint, jsonl, machine
+from gate.checkpoints import checkpoint
 from gate.errors import GateError
+from gate.models.serving import supervisor
+from gate.system import jsonl, platform
 from trainers import advice, fit
 from trainers import recipe as recipes
 from trainers.prepare.tool_repair import fixtures
@@ -28,7 +30,7 @@ from trainers.recipe import Recipe
 from trainers.sft import folder_of
 
 MARKER = ".done.json"
-"""Hidden: no part of the checkpoint beside it (gate.checkpoint.files)."""
+"""Hidden: no part of the checkpoint beside it (gate.checkpoints.checkpoint.files)."""
 BEGUN = ".begun.json"
 """In the folder of a step that resumes: what it was begun for."""
 STOPPED = 130
@@ -86,7 +88,7 @@ def show(path: Path) -> int:
 def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
     """The steps of a recipe, in order."""
     out, project = recipe.out.resolve(), _project(recipe)
-    python = machine.PYTHON
+    python = platform.PYTHON
     gate = (*python, "-m", "gate")
     if recipe.export.gguf:
         yield Step("exportable", out / "exportable", (*python, "-m", "trainers.export", "--check", str(base)))
@@ -144,7 +146,7 @@ def report_of(recipe: Recipe, form: str) -> Path:
 
 def _formed(recipe: Recipe, base: Path) -> Iterator[Step]:
     """Fuse, quantise, export."""
-    out, python, paths = recipe.out.resolve(), machine.PYTHON, forms(recipe)
+    out, python, paths = recipe.out.resolve(), platform.PYTHON, forms(recipe)
     if "fused" not in paths:
         return
     mlx_lm = (*python, "-m", "mlx_lm")
@@ -170,9 +172,9 @@ def _run(step: Step, before: str) -> str:
     if step.resumes:
         jsonl.write_whole(step.folder / BEGUN, json.dumps({"fingerprint": mark}))
     print(f"\n== {step.name}\n$ {shlex.join(step.command)}", flush=True)
-    leash = str(Path(__file__).parent.parent / "gate" / "backends" / "leash.py")
-    environment = machine.model_environment(offline=True)
-    command = [*machine.PYTHON, leash, *step.command]
+    leash = supervisor.__file__
+    environment = platform.model_environment(offline=True)
+    command = [*platform.PYTHON, leash, *step.command]
     child = subprocess.Popen(command, env=environment, cwd=step.place, stdin=subprocess.PIPE, start_new_session=True)
     status = _waited(child)
     if status == STOPPED:
@@ -275,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare(recipe: Recipe) -> int:
-    from gate.__main__ import main as gate
+    from gate.cli.main import main as gate
 
     found = [str(report_of(recipe, name)) for name in ("base", *forms(recipe))]
     told = gate(["compare", *found])
@@ -287,8 +289,8 @@ def _compare(recipe: Recipe) -> int:
 
 
 def _promote(recipe: Recipe) -> int:
-    from gate.promote import Request, promote
-    from gate.slots import Slot
+    from gate.registry.promote import Request, promote
+    from gate.registry.slots import Slot
 
     path = forms(recipe)[recipe.promote.form]
     registry = recipe.out.resolve() / "registry"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gate import rows
+from gate.cases import training_rows
 from gate.errors import GateError
 from gate.types import Json
 
@@ -48,7 +48,7 @@ def turns(path: Path, tokenizer: Any, *, length: int, every: bool) -> tuple[list
     """The turns of a file of rows, and what was dropped. Raises RowsError when a line is no row, or nothing is left."""
     kept: list[Turn] = []
     dropped: list[Dropped] = []
-    for row in rows.read(path):
+    for row in training_rows.read(path):
         if row.fault:
             raise RowsError(f"{row.where}: {row.fault}")
         for found in _turns(row.value, tokenizer, row.where, length=length, every=every):
@@ -60,11 +60,11 @@ def turns(path: Path, tokenizer: Any, *, length: int, every: bool) -> tuple[list
 
 
 def _turns(value: Json, tokenizer: Any, where: str, *, length: int, every: bool) -> Iterator[Turn | Dropped]:
-    form = rows.form(value)
+    form = training_rows.form(value)
     if form == "text":
         yield _fitting(Turn((*tokenizer.encode(value["text"]), tokenizer.eos_token_id), 1, where), length)
         return
-    messages = rows.messages(value, form)
+    messages = training_rows.messages(value, form)
     places = [n for n, message in enumerate(messages) if message.get("role") == "assistant"]
     if not places:
         yield Dropped(where, "has no assistant turn")

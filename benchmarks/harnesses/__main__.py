@@ -36,7 +36,7 @@ from benchmarks.harnesses import limit, questions, table
 from benchmarks.harnesses.harnesses import NAMES, Harness, gate, others
 from benchmarks.harnesses.installing import FOLDER
 from benchmarks.harnesses.runs import Run, run
-from gate import checkpoint as checkpoints
+from gate.checkpoints import checkpoint as checkpoints
 from gate.errors import GateError
 from gate.types import Checkpoint
 

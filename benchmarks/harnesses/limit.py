@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harnesses.servers import served
-from gate import machine, together
-from gate.client import Client
+from gate.models.client import Client
+from gate.system import parallel, platform
 from gate.types import Checkpoint, Json
 
 PROMPTS, WORDS = 5, 1400
@@ -93,8 +93,8 @@ def _tokens(client: Client, checkpoint: Checkpoint, bodies: Sequence[Json]) -> l
         return [_tokenized(client, client.post_json("/apply-template", body)["prompt"]) for body in bodies]
     asked = [{"messages": body["messages"], "tools": body.get("tools")} for body in bodies]
     request = json.dumps({"folder": str(checkpoint.base or checkpoint.path), "asked": asked})
-    command = [*machine.PYTHON, str(Path(__file__).with_name("tokens.py"))]
-    environment = machine.model_environment(offline=True)
+    command = [*platform.PYTHON, str(Path(__file__).with_name("tokens.py"))]
+    environment = platform.model_environment(offline=True)
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=True, env=environment)
     made: list[list[int]] = json.loads(done.stdout)
     return made
@@ -125,7 +125,7 @@ def _decode(checkpoint: Checkpoint, count: int) -> float:
         for prompt in prompts:
             _asked(client, prompt, 1)
         begun = time.perf_counter()
-        usages = together.each(lambda prompt: _asked(client, prompt, GENERATED), prompts, at_once=count)
+        usages = parallel.each(lambda prompt: _asked(client, prompt, GENERATED), prompts, at_once=count)
         seconds = time.perf_counter() - begun
         return float(sum(usage["completion_tokens"] for usage in usages)) / seconds
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate import cases
-from gate.client import request
+from gate.cases import loader
 from gate.errors import GateError
+from gate.models.client import request
 from gate.types import Case, Json, Server
 from tests.project import SUITE, TOOL, a_case, right
 
@@ -78,7 +78,7 @@ def _shares(sizes: Sequence[int], count: int) -> list[int]:
 
 def _made(folder: Path, names: Sequence[str], sampling: Json) -> Questions:
     (folder / "pytest.ini").write_text("[pytest]\n")
-    asked = [case for name in names for case in cases.load(name, folder / "fixtures").cases]
+    asked = [case for name in names for case in loader.load(name, folder / "fixtures").cases]
     server = Server(url="", model="", runtime="", sampling=sampling, told={})
     bodies = tuple(request(server, case.messages, tools=case.tools, max_tokens=case.max_tokens) for case in asked)
     rows = folder / "requests.jsonl"

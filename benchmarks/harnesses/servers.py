@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gate.backends.alone import BACKENDS, START_SECONDS
-from gate.backends.process import Start
 from gate.errors import ServeError
+from gate.models.serving.process import Start
+from gate.models.serving.start import BACKENDS, START_SECONDS
 from gate.types import Checkpoint, Server
 
 CONTEXT = 8192

@@ -14,8 +14,8 @@ from tabulate import tabulate
 from benchmarks.harnesses.harnesses import Harness
 from benchmarks.harnesses.limit import Limit
 from benchmarks.harnesses.runs import Run
-from gate import machine
-from gate.backends.process import versions
+from gate.models.serving.process import versions
+from gate.system import platform as machine
 from gate.types import Json
 
 TIMES = ("harness", "version", "s min", "s median", "x best other", "x limit", "requests", "at once", "hits")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gate import reply as replies
+from gate.models import reply as replies
 from gate.types import Json
 
 MARKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})

@@ -9,10 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from gate import checkpoint as checkpoints
-from gate.backends.alone import served
-from gate.client import Client
+from gate.checkpoints import checkpoint as checkpoints
 from gate.errors import AskError, ServeError
+from gate.models.client import Client
+from gate.models.serving.start import served
 from gate.parity.answer import Answer, Hop, steps
 from gate.types import Checkpoint, Json, Reply, Say, Server
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gate.models.reply import ENDINGS
 from gate.parity.answer import Answer, Hop, Step, Token
-from gate.reply import ENDINGS
 
 TOKENS = 32
 """Tokens of an answer that are compared."""

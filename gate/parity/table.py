@@ -9,9 +9,9 @@ from tabulate import tabulate
 from gate.parity.answer import Answer, Hop
 from gate.parity.compare import TOKENS, Comparison, Pair, Parting
 from gate.parity.verdict import Leg, line
-from gate.render import clean
+from gate.report.terminal import clean
+from gate.system.text import one_line
 from gate.types import Json
-from gate.words import one_line
 
 SHOWN = 5
 """Differing answers that are shown of each hop, the gravest first."""

@@ -1,7 +1,7 @@
 """`pytest --model PATH`: options, the marker, and which part of the work this process has.
 
 Without `--model` nothing is registered and pytest runs as ever. With it, one process owns the server and the
-verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.ask): the same process
+verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.collect): the same process
 when there is one, the controller and its workers under xdist. Carries values, decides nothing.
 """
 
@@ -146,7 +146,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = hasattr(config, "workerinput")
     controller = config.pluginmanager.hasplugin("dsession")
     if not controller:
-        from gate.plugin.ask import Ask
+        from gate.plugin.collect import Ask
 
         config.pluginmanager.register(Ask(config), "gate-ask")
     if not worker:
@@ -196,8 +196,8 @@ def _default_to_suites(config: pytest.Config) -> None:
 
 def _of_slot(config: pytest.Config) -> list[str]:
     """The suites that the policy demands for the slot named; none where it names none."""
-    from gate import policy
     from gate.errors import GateError
+    from gate.registry import policy
 
     try:
         named = policy.read(config.rootpath).slots.get(config.getoption("gate_slot"), ())

@@ -12,21 +12,24 @@ from pathlib import Path
 import pytest
 
 import gate
-from gate import canary, checkpoint, earlier, hashing, machine, settle
-from gate.asking import Host
-from gate.backends import llama, mlx
-from gate.backends.process import Serving, Start
+from gate.checkpoints import checkpoint
 from gate.errors import CheckpointError
-from gate.known import Known, place
-from gate.plugin.inspected import Preflight
+from gate.models import batch_invariance, determinism
+from gate.models.batch_invariance import Way
+from gate.models.reply_cache import Known, place
+from gate.models.serving import llama_cpp, mlx
+from gate.models.serving.process import Serving, Start
+from gate.models.session import Host
+from gate.plugin import failed_first
+from gate.plugin.preflight import Preflight
 from gate.plugin.progress import progress
-from gate.settle import Way
+from gate.system import hashing, platform
 from gate.types import Check, Json, Server
 
 RUNTIMES: dict[str, Callable[[], Json]] = {
     "adapter": mlx.runtime,
     "mlx": mlx.runtime,
-    "gguf": llama.runtime,
+    "gguf": llama_cpp.runtime,
     "scripted": dict,
 }
 """What else than its bytes makes the answers of a checkpoint; of a URL one cannot know."""
@@ -47,7 +50,7 @@ class Hosting:
         self.digest = ""
         self._touched: tuple[str, ...] = ()
         self.described: Json = {}
-        self.canary: Json = canary.NOT_MADE
+        self.canary: Json = determinism.NOT_MADE
 
     @property
     def server(self) -> Server | None:
@@ -80,7 +83,7 @@ class Hosting:
         """Start the server for the first time: look what preflight says of it, and how constant its answers are."""
         server = self.start()
         self._preflight.look(server)
-        self.canary = canary.probe(server, timeout=self._config.getoption("gate_timeout"))
+        self.canary = determinism.probe(server, timeout=self._config.getoption("gate_timeout"))
         return server
 
     def start(self) -> Server:
@@ -126,7 +129,7 @@ class Hosting:
         if server is None:
             raise CheckpointError("nothing was served")
         at_once = option("gate_ahead") or max(server.at_once, processes(self._config))
-        return settle.way(server, self.canary, alone=option("gate_alone"), at_once=at_once)
+        return batch_invariance.way(server, self.canary, alone=option("gate_alone"), at_once=at_once)
 
     def _start(self) -> Start:
         option = self._config.getoption
@@ -146,8 +149,8 @@ class Hosting:
             return None
         made: Json = {"digest": self.digest, "kind": self._checkpoint.kind, "runtime": runtime()}
         return made | {
-            "machine": machine.hardware(),
-            "environment": machine.chosen(),
+            "machine": platform.hardware(),
+            "environment": platform.chosen(),
             "context": self._config.getoption("gate_context"),
             "gate": gate.__version__,
         }
@@ -162,7 +165,7 @@ class Hosting:
         return found
 
     def _keep(self, about: Json | None) -> None:
-        seen = self.canary is not canary.NOT_MADE and self.canary["equal"] is not None
+        seen = self.canary is not determinism.NOT_MADE and self.canary["equal"] is not None
         if about is not None and self.server is not None and seen and self._usual():
             server = asdict(replace(self.server, key="", url="http://127.0.0.1:9/v1"))
             checks = [asdict(check) for check in self._preflight.checks]
@@ -181,7 +184,7 @@ class Hosting:
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         paths = sorted(path for path in fixtures.rglob("*") if path.is_file())
         seen = {str(path.relative_to(fixtures)): hashing.sha256(path) for path in paths}
-        return {"seen": seen, "slots": self._start().parallel, "canary": [canary.PROMPTS, canary.TOKENS]}
+        return {"seen": seen, "slots": self._start().parallel, "canary": [determinism.PROMPTS, determinism.TOKENS]}
 
 
 def processes(config: pytest.Config) -> int:
@@ -210,7 +213,7 @@ def before(config: pytest.Config) -> dict[str, Counter[str]]:
     """With --gate-fail-fast: what earlier runs have missed."""
     if not config.getoption("gate_fail_fast"):
         return {}
-    return earlier.missed(config.invocation_params.dir / Path(config.getoption("gate_runs")))
+    return failed_first.missed(config.invocation_params.dir / Path(config.getoption("gate_runs")))
 
 
 def received(text: str) -> tuple[Host, Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gate import render
+from gate.report import terminal as render
 
 
 def progress(config: pytest.Config) -> Callable[[str], None]:

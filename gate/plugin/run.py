@@ -17,20 +17,25 @@ from typing import Any
 import pytest
 
 import gate
-from gate import cases, labels, latency, machine, policy, render, slots, speed
-from gate import report as reports
-from gate.backends import llama, mlx, scripted, url
-from gate.backends.process import versions
-from gate.certain import below
+from gate.cases import labels, loader
 from gate.errors import CheckpointError, GateError, ReportError
+from gate.grading import latency
+from gate.grading.early_stop import below
+from gate.grading.verdict import decide
+from gate.models import streaming
+from gate.models.serving import llama_cpp, mlx, openai_url, scripted
+from gate.models.serving.process import versions
 from gate.plugin import heldout, hosting
-from gate.plugin.blaming import Blaming
+from gate.plugin.attribution import Blaming
+from gate.plugin.completeness import narrowed
 from gate.plugin.hosting import Hosting
-from gate.plugin.inspected import Preflight
-from gate.plugin.judged import judge, judged
-from gate.plugin.narrowing import narrowed
+from gate.plugin.judging import judge, judged
+from gate.plugin.preflight import Preflight
+from gate.registry import policy, slots
+from gate.report import io as reports
+from gate.report import terminal as render
+from gate.system import platform as machine
 from gate.types import Break, Case, Contract, Json, Outcome, Report, Result, Verdict
-from gate.verdict import decide
 
 
 class Run:
@@ -55,7 +60,7 @@ class Run:
         self._report: Report | None = None
         self._verdict: Verdict | None = None
         self._skips += narrowed(config)
-        for backend in (mlx, llama, url, scripted):
+        for backend in (mlx, llama_cpp, openai_url, scripted):
             config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
         self._suites = _suites(config)
         self._preflight = Preflight(config)
@@ -132,7 +137,7 @@ class Run:
             self._breaks.append(Break(*json.loads(broke)))
         if payload := report.__dict__.pop("gate", None):
             self._blaming.hear(report, len(self._results))
-            cold = len(self._results) < speed.COLD
+            cold = len(self._results) < latency.COLD
             self._results.append(replace(reports.result(json.loads(payload)), cold=cold))
             self._turned.append(report.__dict__.pop("gate_turned", ""))
             self._remember(report)
@@ -230,7 +235,7 @@ class Run:
         elif self._hosting.host is not None:
             if self._hosting.server is not None:
                 timeout = self._config.getoption("gate_timeout")
-                self._latency = latency.probe(self._hosting.server, self._streamed(), timeout=timeout)
+                self._latency = streaming.probe(self._hosting.server, self._streamed(), timeout=timeout)
             self._blaming.look(self._results, self._hosting, self._checkpoint)
 
     def _stop_early(self, result: Result) -> None:
@@ -287,9 +292,9 @@ class Run:
         """A few cases of the first test that has them, none of them held out."""
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         for contract in sorted(self._contracts.values(), key=lambda each: each.smoke):
-            own = [case for case in cases.load(contract.cases, fixtures).cases if case.split != heldout.HELD]
-            if len(own) > latency.CASES:
-                return own[: latency.CASES + 1]
+            own = [case for case in loader.load(contract.cases, fixtures).cases if case.split != heldout.HELD]
+            if len(own) > streaming.CASES:
+                return own[: streaming.CASES + 1]
         return []
 
     def _check_unchanged(self) -> None:

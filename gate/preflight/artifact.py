@@ -8,12 +8,12 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gate import checkpoint as checkpoints
-from gate import tensors
+from gate.checkpoints import checkpoint as checkpoints
+from gate.checkpoints import tensors
+from gate.checkpoints.scan import Facts, scan
+from gate.checkpoints.tensors import Gguf, HeaderError, Tensor
 from gate.errors import CheckpointError, GateError
 from gate.preflight.rule import Broken, NotApplicable, NotPossible
-from gate.scan import Facts, scan
-from gate.tensors import Gguf, HeaderError, Tensor
 from gate.types import Checkpoint, Json, Server
 
 T = TypeVar("T")

@@ -27,7 +27,8 @@ class NotPossible(Exception):  # noqa: N818
 
 
 class Broken(NotPossible):
-    """It cannot be made because the artifact itself cannot be read: told once, as a finding (gate.preflight.whole)."""
+    """It cannot be made because the artifact itself cannot be read: told once, as a finding
+    (gate.preflight.checks.readable)."""
 
 
 @dataclass(frozen=True, slots=True)

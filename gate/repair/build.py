@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gate.repair import answers as given
-from gate.repair import balance, pairs, variants
-from gate.repair.answers import Answers
-from gate.repair.guard import Guard
-from gate.repair.length import Ruler
+from gate.repair import balance, variants
+from gate.repair import dpo_pairs as pairs
+from gate.repair import human_answers as given
+from gate.repair.contamination import Guard
+from gate.repair.human_answers import Answers
 from gate.repair.misses import Found, Miss
+from gate.repair.phrases import Phrases
+from gate.repair.row_length import Ruler
 from gate.repair.rows import ANSWERS, TEACHER, Row, faults, said, spoken, turns
 from gate.repair.split import SPLITS, split
-from gate.repair.templates import Phrases
 from gate.types import Json
 
 if TYPE_CHECKING:  # its client takes a second to import, and few repairs have a teacher

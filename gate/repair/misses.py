@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gate import cases
-from gate.cases import CaseFile
+from gate.cases import loader as cases
+from gate.cases.loader import CaseFile
 from gate.errors import CaseError, ReportError
+from gate.system.text import one_line
 from gate.types import Case, Contract, Json, Reply, Report, Result
-from gate.words import one_line
 
 HELD = "held-out"
 NO_TOOL, FINAL = "no-tool", "finalisation"
@@ -24,7 +24,8 @@ ADVICE = {
     "length": "give the case more max_tokens, or the model fewer words: it was cut before the right thing came",
     "server": "mend the server: what the model wrote is right",
 }
-"""What to mend instead, by the stage of a miss (gate.blame): rows for it would retrain a healthy model."""
+"""What to mend instead, by the stage of a miss (gate.grading.attribution): rows for it would retrain a healthy
+model."""
 CHANGED = "was changed since it was asked: grade again"
 OFF, UNTOLD = "grade without --gate-blame=off", "grade again; the report does not say why it was not told"
 DIFFERENT = "its misses have different stages ({}): mend what is no `model` first, then grade again"
@@ -38,7 +39,7 @@ class Miss:
     cases: str
     """Its case file."""
     mark: str
-    """What it asks (gate.cases.marks)."""
+    """What it asks (gate.cases.loader.marks)."""
     category: str
     reply: Reply
     """What the model said."""

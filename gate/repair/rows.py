@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gate import answer, expect
-from gate.matchers import matcher
+from gate.cases import answer
+from gate.cases import expected as expect
+from gate.cases.matchers import matcher
 from gate.repair.misses import FINAL, NO_TOOL
 from gate.types import Case, Json
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.preflight.near import LEAST, normal, shingles
+from gate.cases.near_duplicates import LEAST, normal, shingles
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -87,7 +87,7 @@ def _candidates(labels: Ints, sets: Sequence[set[str]]) -> Iterator[tuple[int, i
     """Pairs that may be alike and are not together yet, the likeliest of a chunk first.
 
     Every pair that is alike shares SHARED of the rarest grams that each may miss and so many more (the prefix filter of
-    gate.preflight.near, for all with all). Texts of one phrase are alike by the hundred thousand; those that are
+    gate.cases.near_duplicates, for all with all). Texts of one phrase are alike by the hundred thousand; those that are
     together already are passed over unlooked.
     """
     matrix, sizes = _rarest(sets), np.array([len(each) for each in sets])

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from gate.render import clean
 from gate.repair.build import Built
 from gate.repair.misses import Found
 from gate.repair.rows import ORIGINS
 from gate.repair.split import SPLITS
-from gate.words import one_line
+from gate.report.terminal import clean
+from gate.system.text import one_line
 
 SHOWN = 12
 """Cases that are named for one reason."""

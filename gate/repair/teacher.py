@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gate import checkpoint, disk, jsonl
-from gate.backends.alone import served
-from gate.client import Client
+from gate.checkpoints import checkpoint
 from gate.errors import CaseError, GateError
+from gate.models.client import Client
+from gate.models.serving.start import served
+from gate.system import disk, jsonl
 from gate.types import Json, Say
 
 CONTEXT = 16384

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gate import expect
-from gate.imports.chat import literal
-from gate.matchers import matcher
-from gate.preflight.near import normal
-from gate.repair import templates
+from gate.authoring.importers.openai_chat import literal
+from gate.cases import expected
+from gate.cases.matchers import matcher
+from gate.cases.near_duplicates import normal
+from gate.repair import phrases
 from gate.repair.misses import FINAL, NO_TOOL, Miss, category
+from gate.repair.phrases import Phrase, Phrases
 from gate.repair.rows import KEPT, SLOTS, Row, head, turns
-from gate.repair.templates import Phrase, Phrases
 from gate.types import Case, Json
 
 TRIES = 12
@@ -33,7 +33,7 @@ class Drawn:
 
 def read(places: Sequence[Path], fixtures: Path) -> list[Phrases]:
     """The phrases of files. Raises TemplateError, CaseError."""
-    return [templates.read(path, fixtures) for path in places]
+    return [phrases.read(path, fixtures) for path in places]
 
 
 def of_miss(miss: Miss, books: Sequence[Phrases], number: int, *, seed: int, seen: set[str]) -> Drawn:
@@ -65,7 +65,7 @@ def _drawn(
         if made == number:
             break
         book, phrase = ways[attempt % len(ways)]
-        talk = templates.drawn(book, phrase, random)
+        talk = phrases.drawn(book, phrase, random)
         asked = normal(str(talk[0]["content"]))
         if asked in seen or not _sound(talk, case.tools):
             continue
@@ -111,4 +111,4 @@ def _sound(talk: Sequence[Json], tools: list[Json]) -> bool:
     made = [call["function"] for message in talk for call in message.get("tool_calls", [])]
     wanted = {"calls": [{"name": call["name"], "arguments": literal(call["arguments"])} for call in made]}
     used = [tool for tool in tools if tool["function"]["name"] in {call["name"] for call in made}]
-    return not expect.compare(wanted, made, used)
+    return not expected.compare(wanted, made, used)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.voice import faults, load
+from gate.judge.style_rules import faults, load
 
 VOICE = load("keeper", Path(__file__).parents[2] / "fixtures")
 

@@ -45,7 +45,7 @@ def mutation(check: str) -> Callable[[Break], Break]:
 
 def caught(one: Mutation, good: Good) -> Check:
     """What the check meant for a mutation says of it."""
-    from gate.preflight import checks  # noqa: F401 - declares the checks
+    from gate.preflight import registry  # noqa: F401 - declares the checks
 
     artifact = one.apply(good)
     if not one.rule.served:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from gate.probes.gguf import SCALARS, STRING, Cursor
+from gate.checkpoints.probes.gguf import SCALARS, STRING, Cursor
 
 ALIGNMENT = 32
 

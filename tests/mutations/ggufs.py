@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gate.preflight.artifact import Artifact
-from gate.preflight.template import DEFAULT
+from gate.preflight.checks.chat_template import DEFAULT
 from tests.mutations import mutation
 from tests.mutations.gguf_file import GgufFile, rewritten
 from tests.mutations.good import Good

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from gate import checkpoint, machine, smollm2
-from gate.backends import llama
-from gate.backends.process import Start
+from gate.checkpoints import checkpoint, demo
 from gate.errors import ServeError
+from gate.models.serving import llama_cpp
+from gate.models.serving.process import Start
 from gate.preflight.artifact import Artifact
+from gate.system import platform
 
 RANK, SCALE = 4, 2.0
 MODULES = ("self_attn.q_proj", "self_attn.v_proj")
@@ -62,7 +63,7 @@ class Good:
         """The artifact, a GGUF, with a llama-server that has loaded it."""
         start = Start(self.place, timeout=120, context=2048, parallel=1, say=lambda _: None)
         try:
-            serving = llama.pytest_gate_serve(artifact.checkpoint, start)
+            serving = llama_cpp.pytest_gate_serve(artifact.checkpoint, start)
         except ServeError as error:
             yield replace(artifact, unserved=str(error))
             return
@@ -76,11 +77,11 @@ class Good:
 def make(folder: Path) -> Good:
     """Make every good artifact once."""
     good = Good(folder)
-    shutil.copytree(smollm2.ensure(progress=False), good.base, copy_function=_link)
+    shutil.copytree(demo.ensure(progress=False), good.base, copy_function=_link)
     _adapter(good)
     _mlx_lm("fuse", "--model", good.base, "--adapter-path", good.adapter, "--save-path", good.fused)
     quantise(good.fused, good.eight, bits=8)
-    _link(str(smollm2.gguf()), str(good.gguf))
+    _link(str(demo.gguf()), str(good.gguf))
     return good
 
 
@@ -142,6 +143,6 @@ def _link(source: str, target: str) -> str:
 
 def _mlx_lm(*arguments: object) -> None:
     command = [sys.executable, "-m", "mlx_lm", *map(str, arguments)]
-    environment = machine.model_environment(offline=True)
+    environment = platform.model_environment(offline=True)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=550)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

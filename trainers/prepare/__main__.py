@@ -12,9 +12,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from gate import cases, jsonl
+from gate.cases import loader
 from gate.errors import GateError
 from gate.repair.split import SPLITS, split
+from gate.system import jsonl
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.prepare import burning, distill, files, function_calling, persona, tool_repair
@@ -93,8 +94,8 @@ def _asked(fixtures: Path) -> list[str]:
     """What the cases of the suites ask last."""
     found = [
         _said({"messages": case.messages})
-        for name in cases.files(fixtures)
-        for case in cases.load(name, fixtures).cases
+        for name in loader.files(fixtures)
+        for case in loader.load(name, fixtures).cases
     ]
     return [text for text in found if text]
 

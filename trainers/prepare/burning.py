@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gate import burned, jsonl
 from gate.errors import CaseError
+from gate.registry import contaminated
+from gate.system import jsonl
 from gate.types import Json
 from trainers.recipe import RecipeError
 
@@ -25,9 +26,9 @@ def check(rows: list[Path], project: Path) -> None:
             continue
         if not registry.exists() and Path(manifest["registry"]).is_absolute():
             print(f"{folder}: the registry {registry} is not here: whether its cases are burned is not known")
-        elif missing := sorted(str(cases[mark]) for mark in cases.keys() - burned.known(registry).keys()):
+        elif missing := sorted(str(cases[mark]) for mark in cases.keys() - contaminated.known(registry).keys()):
             raise RecipeError(
-                f"{folder}: {len(missing)} of its cases are not burned in {burned.path(registry)}, the first "
+                f"{folder}: {len(missing)} of its cases are not burned in {contaminated.path(registry)}, the first "
                 f"{missing[0]}: bring that registry here, or give the same `gate repair` again"
             )
 

@@ -17,12 +17,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gate.backends import url
-from gate.backends.process import Start
-from gate.checkpoint import identify
-from gate.client import Client
+from gate.cases.near_duplicates import normal
+from gate.checkpoints.checkpoint import identify
 from gate.errors import AskError
-from gate.preflight.near import normal
+from gate.models.client import Client
+from gate.models.serving import openai_url
+from gate.models.serving.process import Start
 from gate.types import Json
 from trainers.prepare import files
 from trainers.recipe import Recipe, RecipeError
@@ -91,7 +91,7 @@ class _teacher:  # noqa: N801 a context manager
         self.limit = files.whole(recipe.data, "max_tokens", 256)
         found = identify(address, served_name=str(recipe.data.get("model", "")))
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.serving = url.pytest_gate_serve(found, Start(Path(recipe.out), 60, 8192, 1, lambda _text: None))
+        self.serving = openai_url.pytest_gate_serve(found, Start(Path(recipe.out), 60, 8192, 1, lambda _text: None))
 
     def __enter__(self) -> Any:
         if self.serving is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gate import rows
+from gate.cases import training_rows
 from gate.types import Json
 from trainers.recipe import Recipe, RecipeError
 
@@ -26,7 +26,7 @@ def objects(paths: list[Path]) -> list[tuple[str, Json]]:
     """(file:line, object) of each line. Raises RecipeError."""
     found = []
     for path in paths:
-        for row in rows.read(path):
+        for row in training_rows.read(path):
             if row.fault:
                 raise RecipeError(f"{row.where}: {row.fault}")
             found.append((row.where, row.value))

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gate.authoring.importers import xlam
+from gate.authoring.importers.openai_chat import literal
 from gate.errors import CaseError
-from gate.imports import xlam
-from gate.imports.chat import literal
 from gate.types import Json
 from trainers.prepare import files
 from trainers.recipe import Recipe, RecipeError

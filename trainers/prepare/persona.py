@@ -10,7 +10,7 @@ trainers/recipes/: `persona.toml` (LoRA, rank 32) and `persona_dora.toml` (DoRA,
 
 from __future__ import annotations
 
-from gate import rows as training
+from gate.cases import training_rows as training
 from gate.types import Json
 from trainers.prepare import files
 from trainers.recipe import Recipe, RecipeError

@@ -5,7 +5,7 @@ where they were; structured rows, whose prompt is masked, did.
 
     [data]
     rows = ["repair/train.jsonl"]       # chat rows; a `category` each, or the first tool that is called
-    slots = "fixtures/slots/demo.toml"  # and rows from phrases (gate/repair/templates.py)
+    slots = "fixtures/slots/demo.toml"  # and rows from phrases (gate/repair/phrases.py)
     fixtures = "fixtures"               # with tools/, and cases/ to stay apart from
     most = 200                          # rows of a category
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gate import rows as training
-from gate.repair import templates
+from gate.cases import training_rows as training
+from gate.repair import phrases
 from gate.types import Json
 from trainers.prepare import files
 from trainers.recipe import Recipe
@@ -28,7 +28,7 @@ def rows(recipe: Recipe) -> list[Json]:
     """Chat rows with a category each, no category with more than `most`. Raises RecipeError, TemplateError."""
     found = [value for _, value in files.objects(files.named(recipe, "rows", needed=False))]
     for path in files.named(recipe, "slots", needed=not found):
-        found += templates.rows(path, fixtures(recipe), seed=recipe.train.seed)
+        found += phrases.rows(path, fixtures(recipe), seed=recipe.train.seed)
     return balanced(found, files.whole(recipe.data, "most", 200), seed=recipe.train.seed)
 
 

@@ -1,8 +1,8 @@
 """Is an answer right? What a user of a peer has to write: exact names and arguments of calls, words of an answer.
 
-The strength of gate.expect for the matchers that the benchmark's cases use ($any, $optional, $regex, $text, and $schema
-with type, minimum and maximum; `contains` and `regex` of an answer), but for what the gate refuses besides: calls
-written as text, and calls that their tool's schema forbids. scoring.cjs says the same for promptfoo.
+The strength of gate.cases.expected for the matchers that the benchmark's cases use ($any, $optional, $regex, $text, and
+$schema with type, minimum and maximum; `contains` and `regex` of an answer), but for what the gate refuses besides:
+calls written as text, and calls that their tool's schema forbids. scoring.cjs says the same for promptfoo.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _matches(wanted: Any, given: Any) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Without what `$text` overlooks (gate/matchers.py)."""
+    """Without what `$text` overlooks (gate/cases/matchers.py)."""
     folded = unicodedata.normalize("NFC", text).casefold()
     return "".join(each for each in folded if each not in IGNORED and not each.isspace())
 

@@ -1,0 +1,136 @@
+"""All case files of a folder, read line by line: one that does not load hides no other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gate.cases import loader as cases
+from gate.cases import sealing
+from gate.errors import CaseError
+from gate.system import jsonl
+from gate.system.text import one_line
+from gate.types import Case, Json
+
+HELD = "held-out"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A case, and where it stands."""
+
+    file: str
+    """As a marker names it: below fixtures/cases."""
+    line: int
+    row: Json
+    """As it is written; empty where the file is sealed."""
+    case: Case
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}:{self.line} {self.case.id} ({self.case.split})"
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A line that is no case; line 0 is the file."""
+
+    file: str
+    line: int
+    why: str
+    sealed: bool = False
+    """It may be well, but the key to it is elsewhere."""
+
+
+def named(file: str, fixtures: Path) -> str:
+    """A case file as a marker names it, also where its whole path is given."""
+    folder, path = (fixtures / "cases").resolve(), Path(file)
+    resolved = path.resolve()
+    name = resolved.relative_to(folder).as_posix() if resolved.is_relative_to(folder) else path.as_posix()
+    return name.removesuffix(sealing.SUFFIX)
+
+
+def sealed(name: str, fixtures: Path) -> bool:
+    """Can a case file be read with a key alone?"""
+    path = fixtures / "cases" / name
+    return sealing.there(path) != path and sealing.there(path).is_file()
+
+
+def read(names: Iterable[str], fixtures: Path) -> tuple[list[Placed], list[Unread]]:
+    """Every case that loads, and why the other lines do not."""
+    placed: list[Placed] = []
+    unread: list[Unread] = []
+    for name in names:
+        if sealed(name, fixtures):
+            for one in _sealed(name, fixtures):
+                placed.append(one) if isinstance(one, Placed) else unread.append(one)
+            continue
+        try:
+            loaded = cases.load(name, fixtures).cases
+            rows = jsonl.read(fixtures / "cases" / name)
+            placed += [Placed(name, n, row, case) for (n, row), case in zip(rows, loaded, strict=True)]
+        except CaseError:
+            for each in _lines(name, fixtures):
+                placed.append(each) if isinstance(each, Placed) else unread.append(each)
+    return placed, unread
+
+
+@contextmanager
+def loader(fixtures: Path) -> Iterator[Callable[[str], Case]]:
+    """Load single lines as a run would, beside the tools and system prompts of some fixtures. It raises CaseError."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, file = Path(name), Path(name, "cases", "one.jsonl")
+        file.parent.mkdir()
+        for beside in ("tools", "systems"):
+            (folder / beside).symlink_to((fixtures / beside).resolve())
+
+        def load(line: str) -> Case:
+            try:
+                file.write_text(line.strip() + "\n", encoding="utf-8")
+                return cases.load(file.name, folder).cases[0]
+            except UnicodeEncodeError as error:
+                raise CaseError("half of a surrogate pair, which is no text") from error
+            except CaseError as error:
+                raise CaseError(str(error).removeprefix(f"{file}:1: ").replace(name, str(fixtures))) from error
+
+        yield load
+
+
+def _sealed(name: str, fixtures: Path) -> Iterator[Placed | Unread]:
+    """The cases of a sealed file, to be compared with; their rows are not looked at."""
+    try:
+        for number, case in enumerate(cases.load(name, fixtures).cases, start=1):
+            yield Placed(name, number, {}, case)
+    except CaseError:
+        yield Unread(name, 0, "is sealed and does not open here: nothing was compared with it", sealed=True)
+
+
+def _lines(name: str, fixtures: Path) -> Iterator[Placed | Unread]:
+    try:
+        lines = (fixtures / "cases" / name).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        yield Unread(name, 0, f"cannot be read: {error}")
+        return
+    if not any(line.strip() for line in lines):
+        yield Unread(name, 0, "holds no case: a suite that asks nothing cannot pass")
+    with loader(fixtures) as load:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _line(name, number, line, load)
+
+
+def _line(name: str, number: int, line: str, load: Callable[[str], Case]) -> Placed | Unread:
+    try:
+        case = load(line)
+        return Placed(name, number, jsonl.loads(line, where=""), case)
+    except CaseError as error:
+        why = one_line(str(error), 300)
+        return Unread(name, number, why if HELD not in line else _untold(why))
+
+
+def _untold(why: str) -> str:
+    """Where a held-out case is wrong, and nothing that stands there."""
+    return why.partition(": ")[0] + ": does not load (held out: what stands there is not told; pytest names it)"

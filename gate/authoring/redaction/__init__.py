@@ -1,0 +1,1 @@
+"""Secrets and personal data in captured traffic: found, replaced, and the case still consistent."""

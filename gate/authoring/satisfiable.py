@@ -1,0 +1,86 @@
+"""Can a model meet what a case expects? An expectation that nothing meets counts against every checkpoint alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gate.cases import answer
+from gate.cases import expected as expect
+from gate.cases.matchers import matcher
+from gate.errors import CaseError
+from gate.system.text import folded, show
+from gate.types import Case, Json
+
+TRIES = 4
+"""Ways to pick among alternatives before an expectation counts as one that nothing meets."""
+
+
+def unreachable(case: Case) -> str:
+    """Why the case's own expected call or JSON is a miss; empty where it is a hit, or no example of one is known."""
+    try:
+        return _missed_call(case) or _missed_json(case)
+    except CaseError as error:
+        return str(error)
+
+
+def contradiction(case: Case) -> str:
+    """A text that the answer must and must not contain; empty where there is none."""
+    wanted = case.expect.get("answer", {})
+    never = [part for each in wanted.get("not_contains", []) for part in ([each] if isinstance(each, str) else each)]
+    for each in wanted.get("contains", []):
+        parts = [each] if isinstance(each, str) else each
+        if never and all(any(folded(no) in folded(part) for no in never) for part in parts):
+            return f"contains {show(each)} and not_contains {show(never)}"
+    return ""
+
+
+def _missed_call(case: Case) -> str:
+    if not case.expect.get("calls"):
+        return ""
+    wanted: Json = {key: case.expect[key] for key in ("calls", "order") if key in case.expect}
+    return _first(expect.compare(wanted, each, case.tools) for each in _samples(wanted["calls"]))
+
+
+def _missed_json(case: Case) -> str:
+    wanted = case.expect.get("answer", {})
+    if "json" not in wanted:
+        return ""
+    said = {key: wanted[key] for key in ("json", "json_schema") if key in wanted}
+    return _first(list(answer.reasons(said, json.dumps(each))) for each in _samples(said["json"]))
+
+
+def _first(tries: Iterable[list[str]]) -> str:
+    """Why the first try is a miss, where all are; empty where one is a hit, or there is none."""
+    first = ""
+    for reasons in tries:
+        if not reasons:
+            return ""
+        first = first or reasons[0]
+    return first
+
+
+def _samples(expected: Any) -> Iterator[Any]:
+    """Values that should meet an expectation, by the first, second, … of its alternatives; none where none is told."""
+    for pick in range(TRIES):
+        try:
+            yield _value(expected, pick)
+        except LookupError:  # of a pattern or a schema no example is known
+            continue
+
+
+def _value(expected: Any, pick: int) -> Any:
+    name = matcher(expected)
+    if name == "$any":
+        return _value(expected[name][min(pick, len(expected[name]) - 1)], pick)
+    if name == "$optional":
+        return _value(expected[name], pick)
+    if name == "$contains":
+        inner = expected[name]
+        return inner if isinstance(inner, str) else [_value(inner, pick)]
+    if name:
+        return {key: expected[key] for key in ("$text", "$number", "$literal") if key in expected}[name]
+    if isinstance(expected, dict):
+        return {key: _value(value, pick) for key, value in expected.items()}
+    return [_value(value, pick) for value in expected] if isinstance(expected, list) else expected

@@ -1,0 +1,1 @@
+"""Which bytes: what a path is, its digest, its tensors, probes in child processes with limits, the demo model."""

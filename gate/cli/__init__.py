@@ -1,0 +1,1 @@
+"""The command `gate`: one module a command. All of argparse is here."""

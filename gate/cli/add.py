@@ -1,0 +1,270 @@
+"""`gate add`: what a model was really asked becomes a case, without secrets and not twice."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gate.authoring import case_files
+from gate.authoring import draft as drafts
+from gate.authoring.case_files import HELD, Placed
+from gate.authoring.draft import Draft, asked_for
+from gate.authoring.redaction.redactor import plain
+from gate.authoring.sources import Captured
+from gate.cases import loader
+from gate.errors import CaseError, GateError
+from gate.report.terminal import clean, lines
+from gate.system import jsonl
+from gate.system.text import one_line, wanted_call
+from gate.types import Case
+
+if TYPE_CHECKING:
+    from gate.authoring.duplicates import Alike
+
+SHOWN = 2_000
+"""Characters of a message that are shown."""
+DESCRIPTION = """\
+Make a case of what a model was really asked, in a file under fixtures/cases; the file is made if there is none.
+
+    gate add hermes/calls.jsonl --from runs/20260101-120000-mine term-04    a miss of a report, to be asked here, too
+    gate add hermes/live.jsonl --pair traffic.jsonl --line 12               a request and its response (gate proxy)
+    gate add hermes/live.jsonl --chat log.json --call 'terminal({"command": "pwd"})'    what was right instead
+    gate add hermes/live.jsonl --chat traces.jsonl --all --dry-run          every assistant turn of every conversation
+    gate add memory/live.jsonl                                              asks you
+
+What is expected: of a miss what its case expects; else the calls that the model made, until you say otherwise with
+--call, --no-call, --contains, --expect or in your editor with --edit. Before anything is shown or written, secrets and
+personal data are replaced: keys, tokens, passwords, e-mail and IP addresses, phone numbers behind a +, home folders,
+what looks random. Hex as long as a digest is replaced only beside a word such as key, token or secret in its line.
+Names in prose are not found: read what is shown. An expectation about what was replaced is refused: write it with the
+placeholder that the question has. A file of more than 64 MiB is read line by line. A held-out case is never a source.
+
+exit status: 0 added; 1 refused, for it asks what another case asks or was given up; 4 bad input"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `add` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "add",
+        help="a case from a report's miss, a request and its response, or a chat log",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE.jsonl", help="the case file, below fixtures/cases")
+    parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
+    _add_sources(parser.add_argument_group("where it comes from (default: it asks you)"))
+    _add_expected(parser.add_argument_group("what is expected"))
+    case = parser.add_argument_group("the case")
+    case.add_argument("--id", default="", help="default: the file's prefix and a hash of the question")
+    case.add_argument("--split", choices=("dev", HELD), default="dev", help="default %(default)s")
+    case.add_argument("--tag", action="append", default=[], help="repeatable")
+    case.add_argument("--source", default="", help="default: what it came from, and the date")
+    case.add_argument("--tools", metavar="NAME", default="", help="of fixtures/tools, where the source names no tools")
+    case.add_argument("--system", metavar="NAME", default="", help="of fixtures/systems, in place of the source's own")
+    case.add_argument("--replaces", metavar="ID", default="", help="the burned case whose place it takes")
+    parser.add_argument("--anyway", metavar="REASON", default="", help="add a duplicate; the reason goes into source")
+    parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
+    parser.set_defaults(run=run)
+
+
+def _add_sources(group: Any) -> None:
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--from", dest="report", nargs=2, metavar=("REPORT", "ID"), help="a miss of a report")
+    source.add_argument("--pair", metavar="FILE|-", help='{"request": …, "response": …}, one or one a line')
+    source.add_argument("--chat", metavar="FILE|-", help="OpenAI messages, ShareGPT, or traces with Hermes' marks")
+    group.add_argument("--line", metavar="N", type=int, help="the row of the file, from 1, where it holds several")
+    group.add_argument(
+        "--turn", metavar="N", type=int, help="the assistant turn of the chat, from 1 (default: the last)"
+    )
+    group.add_argument("--all", action="store_true", help="every row of the file, every turn of a chat")
+
+
+def _add_expected(group: Any) -> None:
+    group.add_argument("--call", metavar="CALL", action="append", default=[], help='name({"json": …}); repeatable')
+    group.add_argument("--no-call", action="store_true", help="no tool may be called")
+    group.add_argument("--contains", metavar="TEXT", action="append", default=[], help="the answer has it; repeatable")
+    group.add_argument("--expect", metavar="JSON", default="", help="`expect` as a case file has it")
+    group.add_argument("--edit", action="store_true", help="the case in $VISUAL or $EDITOR, until it is valid or empty")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Take, redact, show, check, write; 1 where something was refused."""
+    try:
+        return _added(given)
+    except GateError as error:  # an error quotes what it found
+        raise type(error)(plain(str(error))) from None
+
+
+def _added(given: argparse.Namespace) -> int:
+    name = _target(given)
+    taken = drafts.captured(given)
+    with _alone(given.fixtures / "cases", write=not given.dry_run):
+        placed, unread = case_files.read(loader.files(given.fixtures), given.fixtures)
+        if broken := [each for each in unread if each.file == name]:
+            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; mend it first")
+        made = _drafts(taken, given, name, [each.case.id for each in placed])
+        kept = made if given.anyway else _apart(made, placed)
+        if kept and not given.dry_run:
+            _write(given.fixtures / "cases" / name, [draft.line for draft in kept])
+    _tell(given, name, kept, [each for each in placed if each.file == name])
+    if unread:
+        print(clean(f"{len(unread)} lines of other files do not load and were not compared: gate lint-cases"))
+    refused = len(taken) - len(kept)
+    if refused and given.all:
+        print(f"{refused} refused")
+    return 1 if refused else 0
+
+
+def _drafts(
+    taken: Sequence[Captured | CaseError], given: argparse.Namespace, name: str, ids: Sequence[str]
+) -> list[Draft]:
+    """The cases that load, each shown. Raises CaseError where just one was asked for, and it does not."""
+    made: list[Draft] = []
+    for each in taken:
+        try:
+            if isinstance(each, CaseError):
+                raise each
+            draft = drafts.draft(each, given, name, [*ids, *(one.case.id for one in made)])
+        except CaseError as error:
+            if not given.all:
+                raise
+            print(lines(f"refused: {plain(str(error))}\n"))
+            continue
+        if draft is None:
+            print("given up: nothing was added")
+        else:
+            _show(draft)
+            made.append(draft)
+    return made
+
+
+def _apart(made: Sequence[Draft], placed: Sequence[Placed]) -> list[Draft]:
+    """Those that ask what no other case asks, nor nearly; of the others it is told which one does."""
+    from gate.authoring.duplicates import alike  # scipy, which takes a second
+
+    new = [each.case for each in made]
+    known = [*(each.case for each in placed), *new]
+    names = [*(each.name for each in placed), *(f"{case.id} of this command" for case in new)]
+    twins: defaultdict[int, list[Alike]] = defaultdict(list)
+    for pair in alike(new, known) if made else ():
+        twins[pair.given].append(pair)
+    kept: dict[int, Draft] = {}
+    for number, draft in enumerate(made):
+        earlier = [pair for pair in twins[number] if pair.known < len(placed) or pair.known - len(placed) in kept]
+        if nearest := max(earlier, key=lambda pair: (pair.similarity, pair.same), default=None):
+            twin = known[nearest.known]
+            how = "exactly the same" if nearest.same else f"similarity {nearest.similarity:.2f}"
+            print(lines(f"refused: {draft.case.id} asks what {names[nearest.known]} asks ({how}){_twin(twin)}\n"))
+        else:
+            kept[number] = draft
+    return list(kept.values())
+
+
+def _twin(other: Case) -> str:
+    """What the nearest case asks; of a held-out one nothing."""
+    if other.split == HELD:
+        asked = ", which is held out: this case would tell what is asked there"
+    else:
+        asked = f"\n  it asks    {one_line(asked_for(other.messages), 300)}"
+    return f"{asked}\n  reword it with --edit, or give a reason: --anyway 'also a regression test'"
+
+
+def _show(draft: Draft) -> None:
+    """The case, what the model did, and what was taken out."""
+    print(lines(f"{draft.case.id}  ({draft.case.split}, from {draft.where})"))
+    for message in draft.case.messages:
+        _show_line(message["role"], message["content"] or "")
+        for call in message.get("tool_calls", []):
+            _show_line("", wanted_call(call["function"]))
+    names = ", ".join(tool["function"]["name"] for tool in draft.case.tools)
+    _show_line("tools", names or "none")
+    for call in draft.calls:
+        _show_line("model did", wanted_call(call))
+    if draft.content:
+        _show_line("model said", draft.content)
+    for why in draft.why:
+        _show_line("a miss", why)
+    _show_line("expected", drafts.expectation(draft.case.expect))
+    for told in draft.redacted:
+        _show_line("redacted", told)
+    print()
+
+
+def _show_line(name: str, text: str) -> None:
+    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
+    print("\n".join(f"  {clean(head):10} {clean(line)}" for head, line in _headed(name, shown)))
+
+
+def _headed(name: str, text: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(text.split("\n")):
+        yield ("" if number else name), line
+
+
+def _tell(given: argparse.Namespace, name: str, kept: Sequence[Draft], before: Sequence[Placed]) -> None:
+    if given.dry_run:
+        print(clean(f"dry run: {len(kept)} would be added to {name}; nothing was written"))
+    elif kept:
+        every = [each.case for each in before] + [each.case for each in kept]
+        held = sum(case.split == HELD for case in every)
+        ids = ", ".join(each.case.id for each in kept)
+        print(clean(f"added {ids} to {given.fixtures}/cases/{name}: {len(every)} cases, {held} held out"))
+        if not before:
+            print(clean(f'ask it: @pytest.mark.gate("{name}", floor=1.0)'))
+
+
+def _target(given: argparse.Namespace) -> str:
+    """The case file as a marker names it. Raises CaseError."""
+    name = case_files.named(given.file, given.fixtures)
+    if not name.endswith(".jsonl") or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise CaseError(f"{given.file}: name a file below {given.fixtures / 'cases'} that ends in .jsonl")
+    if case_files.sealed(name, given.fixtures):
+        raise CaseError(f"{name}: is sealed: open it with gate unseal, or name another file")
+    if given.all and (given.id or given.edit):
+        raise CaseError("--all makes many cases: --id and --edit are for one")
+    if (given.all or given.line is not None) and not (given.pair or given.chat):
+        raise CaseError("--all and --line go with --pair or --chat")
+    if given.turn is not None and (not given.chat or given.all):
+        raise CaseError("--turn names one turn of a --chat, without --all")
+    return name
+
+
+@contextmanager
+def _alone(folder: Path, *, write: bool) -> Iterator[None]:
+    """One `gate add` at a time: two that read the same file would each write it without the other's case."""
+    if not write:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise CaseError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another gate add to end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(path: Path, added: Sequence[str]) -> None:
+    """The file with more lines, whole: a kill leaves it as it was."""
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_bytes().decode() if path.exists() else ""
+        mode = path.stat().st_mode if path.exists() else 0o644
+        ended = before if not before or before.endswith("\n") else before + "\n"
+        jsonl.write_whole(path, ended + "".join(f"{line}\n" for line in added))
+        path.chmod(mode)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: cannot be written: {error}") from error

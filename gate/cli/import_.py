@@ -1,0 +1,258 @@
+"""`gate import FORMAT …`: cases and tools from elsewhere, checked before they are written."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from gate.authoring.importers.result import Refused
+from gate.authoring.satisfiable import unreachable
+from gate.cases import loader
+from gate.errors import CaseError
+from gate.report.terminal import clean
+from gate.system import jsonl
+from gate.system.text import one_line
+from gate.types import Json
+
+Found = Iterable[tuple[str, Json | Refused]]
+"""(category, case or refusal), one after another."""
+SPLITS = ("dev", "held-out")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+DESCRIPTION = """\
+Cases and tools from elsewhere become files under fixtures/, which a suite names in its marker.
+
+    gate import xlam xlam_function_calling_60k.json     fixtures/cases/xlam/simple.jsonl, multiple.jsonl, …
+    gate import openai train.jsonl -o support           fixtures/cases/support/…: the last turn is what is expected
+    gate import bfcl --category simple_python           fixtures/cases/bfcl/simple_python.jsonl, from bfcl-eval
+    gate import mcp 'python server.py' --name files     fixtures/tools/files.json: a case says "tools": "files"
+
+    @pytest.mark.gate("xlam/simple.jsonl", floor=0.8)   and then the marker asks them
+
+Every case is loaded as a run would load it, and its own expected call must be a hit, before anything is written. A row
+that cannot be taken is refused and counted with its reason. Half of the cases are held out, told by what they ask, so
+that the same question stays on its side when the source grows.
+
+exit status: 0 something was taken; 1 nothing was; 4 bad input"""
+MCP = """\
+The tools that an MCP server lists become fixtures/tools/NAME.json. The server is asked for its list and nothing else.
+
+    gate import mcp 'npx -y some-server /some/folder' --name files
+    gate import mcp 'env TOKEN=… some-server'            it sees HOME, PATH and little else of your environment
+    gate import mcp https://127.0.0.1:8000/mcp           streamable HTTP
+
+A command is started without a shell and is gone afterwards, with all that it has started; what it writes to stderr is
+shown when it fails. Control and invisible characters are taken out of descriptions."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `import` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "import",
+        help="cases from BFCL, xLAM and OpenAI chat files, tools from an MCP server",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    formats = parser.add_subparsers(required=True, metavar="FORMAT")
+    bfcl = _format(formats, "bfcl", "the Berkeley Function Calling Leaderboard's data", run=_bfcl)
+    bfcl.add_argument("--from", dest="source", metavar="PATH", type=Path, help="bfcl-eval's wheel, or its folder")
+    bfcl.add_argument("--category", metavar="NAME", action="append", default=[], help="this one alone (repeatable)")
+    xlam = _format(formats, "xlam", "rows with query, tools and answers", run=_xlam)
+    xlam.add_argument("file", metavar="FILE", type=Path, help="a JSON array, or JSON Lines")
+    chat = _format(formats, "openai", "chat rows in OpenAI's fine-tuning form", run=_openai)
+    chat.add_argument("file", metavar="FILE", type=Path, help="JSON Lines with messages and tools")
+    _add_mcp(formats)
+
+
+def _format(formats: Any, name: str, words: str, *, run: Callable[[argparse.Namespace], int]) -> Any:
+    parser = formats.add_parser(name, help=words, description=f"Import {words} as cases.")
+    parser.add_argument(
+        "-o", "--output", metavar="NAME", default=name, help="folder under cases/ (default %(default)s)"
+    )
+    parser.add_argument(
+        "--split", choices=(*SPLITS, "half"), default="half", help="half (default): by what a case asks, not its place"
+    )
+    _add_where(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_mcp(formats: Any) -> None:
+    parser = formats.add_parser(
+        "mcp",
+        help="the tools of an MCP server",
+        description=MCP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("server", metavar="COMMAND|URL", help="a command in one argument, or http(s)://…")
+    parser.add_argument("--name", default="", help="of the file under tools/ (default: what the server calls itself)")
+    parser.add_argument("--timeout", metavar="S", type=float, default=30.0, help="seconds in all (default %(default)g)")
+    _add_where(parser)
+    parser.set_defaults(run=_mcp)
+
+
+def _add_where(parser: Any) -> None:
+    parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
+    parser.add_argument("--force", action="store_true", help="overwrite files that are there")
+
+
+def _bfcl(given: argparse.Namespace) -> int:
+    from gate.authoring.importers.bfcl import run as bfcl
+
+    found = list(bfcl.read(given.source))
+    if unknown := set(given.category) - {category for category, _ in found}:
+        known = ", ".join(dict.fromkeys(category for category, _ in found))
+        raise CaseError(f"--category {sorted(unknown)[0]}: there is none of this name; there are {known}")
+    return _imported(((name, row) for name, row in found if not given.category or name in given.category), given)
+
+
+def _xlam(given: argparse.Namespace) -> int:
+    from gate.authoring.importers import xlam
+
+    return _imported(xlam.read(given.file), given)
+
+
+def _openai(given: argparse.Namespace) -> int:
+    from gate.authoring.importers import openai_chat as chat
+
+    return _imported(chat.read(given.file), given)
+
+
+def _mcp(given: argparse.Namespace) -> int:
+    from gate.authoring.importers import mcp
+
+    name, tools, refused = mcp.tools(given.server, seconds=given.timeout)
+    name = _named(given.name or name, "--name")
+    texts = {f"{name}.json": json.dumps(tools, ensure_ascii=False, indent=1) + "\n"} if tools else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in _place(Path(folder) / "tools", texts, force=False):
+            loader.tools(name, Path(folder))
+    written = _place(given.fixtures / "tools", texts, force=given.force)
+    print(tabulate([[name, len(tools), len(refused)]], ["server", "taken", "refused"], disable_numparse=True))
+    _tell(refused, written)
+    return 0 if tools else 1
+
+
+def _imported(found: Found, given: argparse.Namespace) -> int:
+    """Check, write, show; 1 where nothing could be taken."""
+    name = _named(given.output, "-o")
+    taken: dict[str, list[Json]] = {}
+    refused: list[tuple[str, Refused]] = []
+    for category, row in checked(found, split=given.split):
+        if isinstance(row, Refused):
+            refused.append((category, row))
+        else:
+            taken.setdefault(category, []).append(row)
+    texts = {f"{category}.jsonl": _lines(rows) for category, rows in taken.items()}
+    written = _place(given.fixtures / "cases" / name, texts, force=given.force)
+    print(_table(taken, Counter(category for category, _ in refused)))
+    _tell([row for _, row in refused], written)
+    return 0 if taken else 1
+
+
+def checked(found: Found, *, split: str) -> Iterator[tuple[str, Json | Refused]]:
+    """Each case with its split, and a refusal in its place where it stands twice or gate would not have it."""
+    seen: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "cases").mkdir()
+        for category, row in found:
+            yield category, row if isinstance(row, Refused) else _checked(row, split, seen, Path(folder))
+
+
+def _checked(row: Json, split: str, seen: dict[str, str], folder: Path) -> Json | Refused:
+    words = _digest(row.get("messages"))
+    side = SPLITS[int(words, 16) % 2] if split == "half" else split
+    case = {key: value for key, value in row.items() if key not in ("tags", "source", "split")}
+    case |= {"split": side} | {key: row[key] for key in ("tags", "source") if key in row}
+    where = str(row.get("source") or row.get("id"))
+    question, named = f"{words} {_digest(row.get('tools'))}", f"id {row.get('id')}"
+    for key, why in ((question, "the same question with the same tools stands twice"), (named, "its id stands twice")):
+        if key in seen:
+            return Refused(where, why, f"first {seen[key]}")
+    if refused := _fault(case, where, folder):
+        return refused
+    seen[question] = seen[named] = where
+    return case
+
+
+def _fault(case: Json, where: str, folder: Path) -> Refused | None:
+    """Why a run would not load this case, or would call its own expected calls a miss."""
+    try:
+        (folder / "cases" / "one.jsonl").write_text(_lines([case]), encoding="utf-8")
+        loaded = loader.load("one.jsonl", folder).cases[0]
+        missed = unreachable(loaded)
+    except UnicodeEncodeError as error:
+        return Refused(where, "half of a surrogate pair, which is no text", f"U+{ord(error.object[error.start]):04X}")
+    except CaseError as error:
+        text = str(error).partition(".jsonl:1: ")[2] or str(error)
+        expected = "its expected call is none that its tools allow"
+        return Refused(where, expected if ": expect: " in text else "gate loads no such case", text)
+    return Refused(where, "its own expected call would be a miss", missed) if missed else None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _lines(rows: list[Json]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _named(name: str, option: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise CaseError(f"{option} {name!r}: must begin with a letter or digit and hold only these and . _ -")
+    return name
+
+
+def _place(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
+    """Write files, each whole or not at all, and none where one is there and may not be overwritten."""
+    paths = {folder / name: text for name, text in texts.items()}
+    if not force and (there := [path for path in paths if path.exists()]):
+        raise CaseError(f"{there[0]}: is there already: name another with -o or --name, or overwrite it with --force")
+    try:
+        if paths:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, text in paths.items():
+            jsonl.write_whole(path, text)
+    except OSError as error:
+        raise CaseError(f"{folder}: cannot be written: {error.strerror}") from error
+    return list(paths)
+
+
+def _table(taken: dict[str, list[Json]], refused: Counter[str]) -> str:
+    names = list(dict.fromkeys(chain(taken, refused)))
+    rows: list[list[Any]] = [[name or "(unread)", *_counts(taken.get(name, [])), refused[name]] for name in names]
+    rows.append(["all", *_counts(list(chain(*taken.values()))), refused.total()])
+    align = ("left", "right", "right", "right")
+    return tabulate(rows, ["category", "taken", "held out", "refused"], disable_numparse=True, colalign=align)
+
+
+def _counts(rows: list[Json]) -> tuple[int, int]:
+    return len(rows), sum(row["split"] == "held-out" for row in rows)
+
+
+def _tell(refused: list[Refused], written: list[Path]) -> None:
+    """Each reason with its count and the first row that has it, then the files."""
+    first: dict[str, Refused] = {}
+    for row in refused:
+        first.setdefault(row.why, row)
+    counts = Counter(row.why for row in refused).most_common()
+    rows = [[n, _shown(why), _shown(first[why].where), _shown(first[why].detail)] for why, n in counts]
+    if rows:
+        head, align = ["refused", "because", "first", "found there"], ("right", "left", "left", "left")
+        print("", tabulate(rows, head, disable_numparse=True, colalign=align), sep="\n")
+    for path in written:
+        print(f"wrote {clean(str(path))}")
+
+
+def _shown(text: str) -> str:
+    return clean(one_line(text, 160))

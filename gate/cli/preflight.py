@@ -1,0 +1,107 @@
+"""`gate preflight`: what an artifact's files show to be wrong, in seconds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gate.errors import CheckpointError, ServeError
+from gate.system import platform
+from gate.types import Check
+
+if TYPE_CHECKING:
+    from gate.preflight.artifact import Artifact
+
+STATUS = {"": 0, "warn": 0, "fail": 1, "refuse": 2}
+DESCRIPTION = """\
+Read a checkpoint's files and say what is wrong with them: a dead or partial adapter, a fuse that lost it, quantisation
+that is not the declared one, a lost or second chat template, a wrong stop token, a parser that loses calls, code that
+would run. Nothing is generated; a GGUF is loaded once by llama-server, to see what it makes of template and calls.
+
+    gate preflight adapter                                     its base as adapter_config.json says
+    gate preflight fused --base base --against adapter         did the fuse keep the adapter, and nothing else?
+    gate preflight model.gguf --base fused                     tensors, tokens, template against the folder it came from
+    gate preflight adapter --train data/                       training rows: do they render, stop, leak a case?"""
+EPILOG = """\
+exit status: 0 sound (warnings allowed); 1 a check found what forbids promotion (fail); 2 found what forbids loading it
+(refuse); 4 bad input. The same checks run before every `pytest --model PATH`."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `preflight` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "preflight",
+        help="say what is wrong with a checkpoint's files, without asking it anything",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", metavar="PATH", help="adapter folder, MLX folder, .gguf, http(s)://…/v1, smollm2")
+    parser.add_argument("--base", metavar="DIR", help="the model it was made from")
+    parser.add_argument("--against", metavar="ADAPTER", help="the adapter that was fused into it")
+    parser.add_argument("--train", metavar="FILE", help="training rows: a .jsonl file, or a folder with train.jsonl …")
+    parser.add_argument(
+        "--fixtures", metavar="DIR", default="fixtures", help="folder with cases/ (default %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Check, print, and say by the exit status how bad it is. Raises CheckpointError for bad input."""
+    from gate.preflight.artifact import assembled
+    from gate.preflight.registry import worst
+    from gate.preflight.table import counted, table
+    from gate.report.terminal import lines
+
+    began = time.monotonic()
+    artifact = assembled(
+        given.path, base=given.base, against=given.against, train=given.train, fixtures=Path(given.fixtures)
+    )
+    if artifact.checkpoint.kind == "scripted":
+        raise CheckpointError(f"{given.path}: a script has no weights, no template and no parser: nothing to check")
+    checks = _checks(artifact)
+    if given.json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        blind = any(check.status == "not possible" for check in checks)
+        sound = "sound as far as it could be seen" if blind else "sound"
+        word = {"": sound, "warn": f"{sound}, with warnings", "fail": "FAIL", "refuse": "REFUSED"}[worst(checks)]
+        print(lines(table(checks)), f"{word}: {counted(checks)}; {time.monotonic() - began:.1f} s", sep="\n\n")
+    return STATUS[worst(checks)]
+
+
+def _checks(artifact: Artifact) -> tuple[Check, ...]:
+    """The checks on files; then, unless these refuse it, those that need a server."""
+    from gate.models.serving import llama_cpp, openai_url
+    from gate.models.serving.process import Start
+    from gate.preflight.registry import inspect, worst
+
+    checks = inspect(artifact)
+    if worst(checks) == "refuse" or artifact.checkpoint.kind not in ("gguf", "url"):
+        return checks
+    backend = llama_cpp if artifact.checkpoint.kind == "gguf" else openai_url
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            serving = backend.pytest_gate_serve(artifact.checkpoint, Start(Path(folder), 600, 4096, 1, _say))
+        except ServeError as error:
+            missing = backend is llama_cpp and platform.find_llama_server() is None
+            print(f"gate: not served: {error}", file=sys.stderr)
+            return checks + inspect(artifact if missing else replace(artifact, unserved=str(error)), asking=True)
+        if serving is None:
+            return checks
+        try:
+            return checks + inspect(replace(artifact, server=serving.server), asking=True)
+        finally:
+            serving.stop()
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[Kgate: {text}", end="", file=sys.stderr, flush=True)

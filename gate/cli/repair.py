@@ -1,0 +1,220 @@
+"""`gate repair REPORT… -o DIR`: misses become training rows."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gate.registry.slots import REGISTRY
+from gate.types import Json
+
+if TYPE_CHECKING:
+    from gate.repair.build import Built, Wanted
+    from gate.repair.misses import Found
+    from gate.repair.teacher import Teacher
+
+DESCRIPTION = """\
+What a model got wrong, said otherwise, as rows to train it with: DIR/train.jsonl, valid.jsonl, test.jsonl and a
+manifest that counts every row and every one that was dropped.
+
+    gate repair runs/20260101-120000-adapter -o repair --plan       what would be built, and what rows cannot mend
+    gate repair runs/20260101-120000-adapter -o repair              rows from the phrases of fixtures/slots/*.toml
+    gate repair runs/a runs/b -o repair --model path/to/base        in the form that its template takes, measured by
+                                                                    its tokenizer
+    gate repair runs/a -o repair --teacher http://127.0.0.1:8080/v1 and in a teacher's words, where it answers right
+    gate repair runs/a -o repair --answers words.jsonl --pairs      a person's answers; chosen and rejected for DPO
+
+Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to mend
+instead. All reports must be of one checkpoint; the newest result of a case counts. Held-out cases are refused, and so
+are dev cases that ask nearly what one of them asks. No row says nearly what any case says, or holds it among other
+words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are asked on, and prove nothing any
+more; write new ones.
+
+Lines of --answers: {"id": "none-01", "answer": "…"}, or "calls" for a case whose patterns name no value; with "asked"
+another way to ask it. What a teacher said is kept in DIR.teacher.jsonl; its URL's key stands in GATE_TEACHER_API_KEY.
+
+Cases are burned before their rows can be seen. A run that ends in between has burned cases and no rows: give the same
+command again.
+
+exit status: 0 rows were built, or would be; 1 there is nothing to build rows of; 4 bad input, or a folder that cannot
+be written: no rows are there, and the message says whether their cases are burned"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `repair` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "repair",
+        help="misses become training rows",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
+    add("-o", "--output", metavar="DIR", type=Path, required=True, help="a folder that is not there yet")
+    add("--plan", action="store_true", help="say what would be built; nothing is asked, written or burned")
+    add("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="has cases/, tools/, slots/")
+    add("--slots", metavar="FILE", type=Path, action="append", help="phrases (default: every one of FIXTURES/slots/)")
+    add("--variants", metavar="N", type=_whole, default=8, help="rows of each miss (default %(default)s)")
+    add("--most", metavar="N", type=_whole, default=200, help="rows of a category at most (default %(default)s)")
+    add("--keep", metavar="SHARE", type=_share, default=0.3, help="of what passed, of all rows (default %(default)s)")
+    add("--length", metavar="N", type=_whole, default=2048, help="tokens of a row at most (default %(default)s)")
+    add("--model", metavar="DIR", help="an MLX folder or adapter: its template and tokenizer")
+    add("--answers", metavar="FILE", type=Path, help="right answers of cases, a JSON object a line")
+    add(
+        "--teacher", metavar="URL", default="", help="an OpenAI-compatible server: says requests otherwise, and answers"
+    )
+    add("--teacher-name", metavar="NAME", default="", help="the name of its model, if it serves several")
+    add("--pairs", action="store_true", help="write pairs.jsonl, too: what was expected, and what the model said")
+    add("--seed", metavar="N", type=int, default=0, help="of everything drawn (default %(default)s)")
+    add("--registry", metavar="DIR", type=Path, default=REGISTRY, help="where cases are burned (default %(default)s/)")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Build, show, burn, write; 1 where there is nothing to build."""
+    from gate.registry import contaminated
+    from gate.repair import build, misses, output, row_length, table
+    from gate.report import io as reports
+    from gate.system.progress import Progress
+
+    if not given.plan:
+        contaminated.check(given.registry)
+        output.clear(given.output)
+    texts = [(path, reports.text(path)) for path in map(reports.located, given.reports)]
+    read = [reports.parsed(text, where=path) for path, text in texts]
+    found = misses.found(read, given.fixtures)
+    ruler = row_length.ruler(given.model)
+    wanted = build.Wanted(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
+    with Progress() as progress, _teacher(given, found, progress) as teacher:
+        built = build.build(found, _source(given, found, ruler, teacher), wanted, say=progress)
+    print(table.shown(found, built, ruler.words))
+    if given.plan and given.teacher and found.misses:
+        print(f"\nthe teacher would be asked for {given.variants} paraphrases of each of {len(found.misses)} misses")
+    if not (built.rows or built.pairs):
+        print("\nthere is nothing to build rows of: nothing was written")
+        return 1
+    if not given.plan:
+        digests = [reports.digest(text) for _, text in texts]
+        _write(given, found, built, wanted, digests, ruler.words, as_text=ruler.as_text)
+    return 0
+
+
+def _source(given: argparse.Namespace, found: Found, ruler: Any, teacher: Teacher | None) -> Any:
+    from gate.repair import human_answers, phrases, variants
+    from gate.repair.build import Source
+    from gate.repair.contamination import Guard
+
+    books = variants.read(_books(given), given.fixtures)
+    guard = Guard(given.fixtures, chain.from_iterable(map(phrases.texts, books)))
+    return Source(books, human_answers.read(given.answers, found.misses), guard, ruler, teacher)
+
+
+@contextmanager
+def _teacher(given: argparse.Namespace, found: Found, say: Any) -> Iterator[Teacher | None]:
+    if not given.teacher or given.plan or not found.misses:
+        yield None
+        return
+    from gate.repair import teacher  # its client takes a second to import
+
+    with teacher.taught(given.teacher, given.teacher_name, teacher.memory(given.output), say) as asked:
+        yield asked
+
+
+def _write(
+    given: argparse.Namespace,
+    found: Found,
+    built: Built,
+    wanted: Wanted,
+    digests: list[str],
+    measured: str,
+    *,
+    as_text: bool,
+) -> None:
+    """Burn the cases, and let the folder be seen: no row is ever there whose case counts."""
+    from gate.registry import contaminated
+    from gate.repair import output
+    from gate.report.terminal import clean
+
+    form = "JSON texts" if as_text else "objects"
+    marks = built.used
+    used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
+    facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
+    facts |= {"registry": str(given.registry), "burned": used}
+    told = {"repair": given.output.absolute().name, "reports": digests}
+    asked = _asked(found, built)
+
+    def burn(manifest: str) -> int:
+        return contaminated.burn(given.registry, used, told | {"manifest": manifest}, asked)
+
+    new = output.write(given.output, built, facts, burn, as_text=as_text)
+    print(
+        f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
+    )
+    print(f"burned {len(used)} cases, {new} of them anew: {clean(str(contaminated.path(given.registry)))}")
+
+
+def _asked(found: Found, built: Built) -> dict[str, list[str]]:
+    """What each case that is used asks, and its rows, to know either again."""
+    from gate.cases.normalize import asking
+
+    marks = built.used
+    asked = {miss.mark: [asking(miss.case.messages)] for miss in found.misses if miss.mark in marks}
+    for row in built.rows:
+        if row.case:
+            asked[row.case].append(asking(row.messages[:-1]))
+    return asked
+
+
+def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
+    """What the manifest says of where everything came from."""
+    from gate.cases import loader, sealing
+    from gate.repair.build import digest
+
+    files = [*_books(given), *([given.answers] if given.answers else [])]
+    files += [sealing.there(given.fixtures / "cases" / name) for name in loader.files(given.fixtures)]
+    return {
+        "version": 1,
+        "command": _command(given),
+        "reports": digests,
+        "inputs": {str(path): digest(path) for path in files},
+        "misses": {
+            "repaired": sorted(f"{miss.cases} {miss.case.id}" for miss in found.misses),
+            "elsewhere": [{"case": other.case, "stage": other.stage, "mend": other.why} for other in found.elsewhere],
+            "held out": found.held_out,
+        },
+    }
+
+
+def _command(given: argparse.Namespace) -> list[str]:
+    """The command as it can be given again."""
+    options = {key: value for key, value in sorted(vars(given).items()) if key not in ("run", "reports", "plan")}
+    told = ["gate", "repair", *map(str, given.reports)]
+    for key, value in options.items():
+        every = value if isinstance(value, list) else [] if value is None or value is False or value == "" else [value]
+        for each in every:
+            told += [f"--{key.replace('_', '-')}", *([] if each is True else [str(each)])]
+    return told
+
+
+def _books(given: argparse.Namespace) -> Sequence[Path]:
+    return list(given.slots) if given.slots else sorted((given.fixtures / "slots").glob("*.toml"))
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a share from 0 to below 1")
+    return value

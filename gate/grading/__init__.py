@@ -1,0 +1,1 @@
+"""Results to verdict, as pure functions: paired tests, attribution of a miss, early stopping."""

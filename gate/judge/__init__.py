@@ -1,0 +1,1 @@
+"""A language model as judge, and the gate that it must pass itself."""

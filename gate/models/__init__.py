@@ -1,0 +1,1 @@
+"""A served model: starting it, asking it, its replies, calls written as text, the reply cache."""

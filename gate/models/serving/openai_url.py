@@ -1,0 +1,93 @@
+"""Ask a server that somebody else runs: any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+from gate.errors import AskError, ServeError
+from gate.models.client import Client
+from gate.models.serving import mlx
+from gate.models.serving.process import Serving, Start
+from gate.types import Checkpoint, Json, Server
+
+SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": 0}
+"""What the OpenAI API knows; a strict server refuses anything else."""
+LOGPROBS: Json = {"logprobs": True, "top_logprobs": 2}
+ATTEMPTS: tuple[Json, ...] = (SAMPLING | LOGPROBS, SAMPLING, {"temperature": 0.0, "max_completion_tokens": 1})
+"""Sampling parameters, most wanted first: some servers refuse log-probabilities, some the older names."""
+AT_ONCE = 4
+"""Requests that a server is sent at once which does not say how many it decodes together."""
+
+
+def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
+    """The hook for kind url. Raises ServeError when it cannot be reached or does not answer one token."""
+    if checkpoint.kind != "url":
+        return None
+    start.say(f"asking {checkpoint.url} …")
+    server = Server(
+        url=checkpoint.url,
+        model=checkpoint.served_name,
+        runtime="unknown",
+        sampling={},
+        told={},
+        key=os.environ.get(start.key, ""),
+    )
+    try:
+        server = _answering(_introduced(server, start.timeout), start)
+    except AskError as error:
+        raise ServeError(f"{checkpoint.url} cannot be reached: {error}: is the server running there?") from error
+    return Serving(server, stop=lambda: None, alive=lambda: True)
+
+
+def _introduced(server: Server, timeout: float) -> Server:
+    """The server with its runtime, its model's name and what it tells of itself."""
+    with Client(server, timeout=timeout) as client:
+        software, models = client.get("/v1/models")
+        props = client.get_json("/props")
+    names = sorted(str(model.get("id")) for model in models.get("data") or [] if isinstance(model, dict))
+    told: Json = {"server": software, "models": names}
+    if "build_info" in props:
+        slots = props.get("total_slots")
+        server = replace(server, at_once=slots if isinstance(slots, int) and slots > 0 else 1)
+        kept = ("build_info", "chat_template", "chat_template_caps", "model_path", "total_slots")
+        told |= {name: props[name] for name in kept if name in props}
+        alone = {"cache_prompt": False}
+        return replace(server, runtime="llama.cpp", told=told, model=server.model or _only(names, server), alone=alone)
+    if software.startswith("BaseHTTP/"):
+        model = server.model or "default_model"
+        return replace(server, runtime="mlx_lm", told=told, model=model, at_once=mlx.AT_ONCE)
+    return replace(server, told=told, model=server.model or _only(names, server), at_once=AT_ONCE)
+
+
+def _only(names: list[str], server: Server) -> str:
+    if len(names) == 1:
+        return names[0]
+    raise ServeError(f"{server.url} serves {', '.join(names) or 'no named model'}: say which with --served-name NAME")
+
+
+def _answering(server: Server, start: Start) -> Server:
+    """The server with the richest sampling parameters that it takes, after a real one-token answer."""
+    refusal = ""
+    for sampling in ATTEMPTS:
+        candidate = replace(server, sampling=sampling)
+        with Client(candidate, timeout=start.timeout) as client:
+            status, text = client.ping()
+        if status == 200:
+            together = {name: value for name, value in sampling.items() if name != "seed"}
+            batched = together if server.runtime == "mlx_lm" else None
+            return replace(candidate, told=server.told | _fingerprint(text), together=batched)
+        refusal = refusal or f"HTTP {status}: {text[:500]}"
+        if status not in (400, 422):
+            break
+    remedy = f" (set {start.key})" if "HTTP 401" in refusal or "HTTP 403" in refusal else ""
+    raise ServeError(f"{server.url} does not answer a one-token request as {server.model!r}: {refusal}{remedy}")
+
+
+def _fingerprint(text: str) -> Json:
+    try:
+        body = json.loads(text)
+        return {name: body[name] for name in ("model", "system_fingerprint") if name in body}
+    except (ValueError, TypeError) as error:
+        raise ServeError(f"the one-token answer is not JSON: {text[:300]!r}") from error

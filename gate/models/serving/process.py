@@ -1,0 +1,182 @@
+"""One server process: started on a free loopback port, known to be ours, stopped whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gate.errors import AskError, ServeError
+from gate.models.client import Client
+from gate.models.serving import supervisor
+from gate.types import Json, Server
+
+TAIL = 12
+"""Lines of a server's log that an error shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a backend is told about the run."""
+
+    folder: Path
+    """The run's folder; logs go here."""
+    timeout: float
+    """Seconds until the server must have answered."""
+    context: int
+    """Tokens of context a request may use (llama.cpp reserves them)."""
+    parallel: int
+    """Requests that come at once."""
+    say: Callable[[str], None]
+    """Tell the person what is going on; called again and again while waiting."""
+    key: str = "GATE_API_KEY"
+    """The environment variable with the key of a URL: a judge's is another than the candidate's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A model that answers, and how to end it."""
+
+    server: Server
+    stop: Callable[[], None]
+    alive: Callable[[], bool]
+
+
+class ServerProcess:
+    """A server in a process group of its own, on a leash held by this process."""
+
+    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
+        self.command = list(command)
+        self.log = log
+        with log.open("wb") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", supervisor.__file__, *command],
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def listens_on(self, port: int) -> bool:
+        """Is it a process of this group that listens on the loopback port, and not a stranger?"""
+        try:
+            family = [p := psutil.Process(self._process.pid), *p.children(recursive=True)]
+            return any(_listens(process, port) for process in family)
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied as error:
+            raise ServeError(f"cannot see which process listens on port {port}: {error}: nothing was graded") from error
+
+    def stop(self) -> None:
+        """End the whole group: asked first, then killed. Safe to call twice."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=supervisor.PATIENCE + 2)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(timeout=10)
+
+    def tail(self) -> str:
+        """The last lines of its log, for an error message."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(f"    {line[:400]}" for line in lines[-TAIL:]) or "    (its log is empty)"
+
+
+def serve(
+    command: Sequence[str], *, server: Server, port: int, environment: Mapping[str, str], name: str, start: Start
+) -> Serving:
+    """Start a server and wait until it has really answered one token. Raises ServeError; leaves nothing running."""
+    process = ServerProcess(command, environment=environment, log=start.folder / "server.log")
+    try:
+        _wait(process, server, port=port, name=name, start=start)
+    except BaseException:
+        process.stop()
+        raise
+    return Serving(server, process.stop, lambda: process.alive)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago; who listens on it later is checked again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: ServerProcess, server: Server, *, port: int, name: str, start: Start) -> None:
+    begun = time.monotonic()
+    while not process.listens_on(port):
+        _check(process, name=name, begun=begun, timeout=start.timeout)
+        start.say(f"starting {name} … {time.monotonic() - begun:.0f} s")
+        time.sleep(0.05)
+    while True:
+        _check(process, name=name, begun=begun, timeout=start.timeout)
+        start.say(f"{name} loads the model … {time.monotonic() - begun:.0f} s")
+        if _answered(process, server, name, timeout=start.timeout - (time.monotonic() - begun)):
+            return
+        time.sleep(0.05)
+
+
+def _check(process: ServerProcess, *, name: str, begun: float, timeout: float) -> None:
+    if not process.alive:
+        raise ServeError(f"{name} died at start; the end of its log {process.log}:\n{process.tail()}")
+    if time.monotonic() - begun > timeout:
+        raise ServeError(
+            f"{name} did not answer within {timeout:.0f} s (--gate-start-timeout); the end of its log {process.log}:\n"
+            f"{process.tail()}"
+        )
+
+
+def _answered(process: ServerProcess, server: Server, name: str, *, timeout: float) -> bool:
+    """True for a one-token answer, False for "not yet"."""
+    with Client(server, timeout=max(1.0, timeout)) as client:
+        try:
+            status, text = client.ping()
+        except AskError:
+            return False
+    if status == 503 and "Loading" in text:
+        return False
+    if status != 200:
+        raise ServeError(
+            f"{name} started but could not answer: HTTP {status}: {text[:500]}\n"
+            f"the end of its log {process.log}:\n{process.tail()}"
+        )
+    return True
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return any(
+            c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.laddr.ip == "127.0.0.1"
+            for c in process.net_connections(kind="tcp4")
+        )
+    return False
+
+
+def versions(*packages: str) -> Json:
+    """The installed versions of distributions, None where one is absent."""
+    from importlib import metadata
+
+    found: Json = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found

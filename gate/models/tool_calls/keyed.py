@@ -1,0 +1,91 @@
+"""Calls as a name and pairs of `<arg_key>` and `<arg_value>`.
+
+GLM 4.5 to 4.7 and Poolside Laguna (mlx_lm.tool_parsers.glm47), Longcat (mlx_lm.tool_parsers.longcat: a prefix in every
+tag), Hunyuan (SGLang hunyuan_detector: `<tool_sep>` after the name). Values carry no types: without a schema they are
+JSON where they parse, as in the mlx-lm parser of the same models.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gate.models.tool_calls.literals import parsed
+from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.tools import Tools
+from gate.types import Json
+
+_NAME = re.compile(r"\s*+(?P<name>[^\s<>{}()\[\]\"'`,;=\\]{1,128})(?:\s|\\n)*+")
+_KEY = re.compile(r"(?:\s|\\n)*+<(?:\w{1,20}_)?arg_key>", re.IGNORECASE)
+_KEY_END = re.compile(r"</(?:\w{1,20}_)?arg_key>(?:\s|\\n)*+(?P<open><(?:\w{1,20}_)?arg_value>)?", re.IGNORECASE)
+_VALUE_END = re.compile(
+    r"(?P<closed></(?:\w{1,20}_)?arg_value>)|(?=<(?:\w{1,20}_)?arg_key>|</(?:\w{1,20}_)?tool_call>)", re.IGNORECASE
+)
+_SEPARATOR = re.compile(r"(?:\s|\\n)*+<tool_sep>", re.IGNORECASE)
+_END = re.compile(r"(?:\s|\\n)*+</(?:\w{1,20}_)?tool_call>", re.IGNORECASE)
+_LONGEST_KEY = 512
+_PAIR = re.compile(r"""\s*+(?P<key>\w{1,128})=(?P<value>"[^"]*"|'[^']*'|[^\s<"']+)""")
+
+
+def call(source: Source, at: int, tools: Tools) -> Found:
+    """The call whose name begins at `at`. Without a pair or a separator only a known tool makes it one."""
+    head = _NAME.match(source.text, at)
+    if head is None:
+        return [], at
+    name = tools.resolve(head["name"])
+    separator = _SEPARATOR.match(source.text, head.end())
+    start = separator.end() if separator else head.end()
+    arguments, stop, keyed = _pairs(source, start, name, tools)
+    if not keyed and tools.known(name):
+        arguments, stop = _plain(source, start, name, tools)
+    end = _END.match(source.text, stop)
+    closed = end is not None or source.blank(stop, len(source.text))
+    if arguments or (closed and (separator or keyed or tools.known(name))):
+        return [{"name": name, "arguments": arguments}], end.end() if end else stop
+    return [], at
+
+
+def _pairs(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int, bool]:
+    """The pairs from `at` on, the index after them, and whether there was a key at all."""
+    arguments: Json = {}
+    start = at
+    while key := _KEY.match(source.text, at):
+        middle = source.seek(_KEY_END, key.end())
+        if middle is None or middle.start() - key.end() > _LONGEST_KEY:
+            break
+        value, at = _value(source, middle)
+        written = source.text[key.end() : middle.start()].strip()
+        if value is not None:
+            arguments[written] = tools.coerce(name, written, _framed(value), _untyped)
+    return arguments, at, at > start
+
+
+def _value(source: Source, middle: re.Match[str]) -> tuple[str | None, int]:
+    """The value after a key, up to its own end or to what must come after it. None for a key without a value."""
+    end = source.seek(_VALUE_END, middle.end())
+    if not middle["open"] and not (end and end["closed"]):
+        return None, middle.end()
+    if end is None:
+        return source.text[middle.end() :], len(source.text)
+    return source.text[middle.end() : end.start()], end.end()
+
+
+def _plain(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]:
+    """The loose form `name a=1 b="c"` that GLM falls back to."""
+    arguments: Json = {}
+    while pair := _PAIR.match(source.text, at):
+        arguments[pair["key"]] = tools.coerce(name, pair["key"], pair["value"].strip("\"'"), _untyped)
+        at = pair.end()
+    return arguments, at
+
+
+def _framed(value: str) -> str:
+    """The value without the line breaks that frame it."""
+    return value[1:-1] if value.startswith("\n") and value.endswith("\n") and len(value) > 1 else value
+
+
+def _untyped(value: str) -> Any:
+    try:
+        return parsed(value.strip())
+    except ValueError:
+        return value.strip()

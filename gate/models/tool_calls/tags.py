@@ -1,0 +1,123 @@
+"""Calls as XML elements: the tool is an attribute of one element, each argument is an element in it.
+
+Qwen3-Coder and Nemotron 3 (mlx_lm.tool_parsers.qwen3_coder: `<function=f>`, `<parameter=a>`), MiniMax M2
+(mlx_lm.tool_parsers.minimax_m2: `<invoke name="f">`), DeepSeek 3.2 DSML (SGLang deepseekv32_detector: the same with a
+prefix, or JSON inside), MiniCPM 5 (mlx_lm.tool_parsers.minicpm5: `<function name="f">`), Muse Spark
+(mlx_lm.tool_parsers.muse_spark), Llama 3.1 (`<function=f>{json}</function>`). Values carry no types: without a schema
+only objects and arrays are decoded, as in mlx_lm.tool_parsers.qwen3_coder.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gate.models.tool_calls import objects
+from gate.models.tool_calls.literals import parsed
+from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.tools import Tools, container
+from gate.types import Json
+
+_PREFIX = r"(?:\w{1,20}:|[|｜]DSML[|｜])?"
+OPENING = rf"<\s?{_PREFIX}(?:function\s?=|(?:function|invoke)\s+name\s*=)"
+_NAME = re.compile(r"\s*+(?P<name>[^<>\n]{1,256}+)(?:>|(?=\n))")
+_PARAMETER = re.compile(
+    rf"\s*+<\s?{_PREFIX}param(?:eter)?(?P<attribute>\s+name)?\s*=\s*(?P<head>[^<>\n]{{1,512}}+)(?:>|(?=\n))",
+    re.IGNORECASE,
+)
+_ATTRIBUTE = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>\S+))(?P<rest>.*)""")
+_VALUE_END = re.compile(
+    rf"(?P<closed></\s?{_PREFIX}param(?:eter)?\s?>)|(?=<\s?{_PREFIX}param(?:eter)?(?:\s?=|\s+name\s*=)"
+    rf"|</\s?{_PREFIX}(?:function|invoke)\s?>|</\s?{_PREFIX}tool_calls?>)",
+    re.IGNORECASE,
+)
+_END = re.compile(rf"\s*+</\s?{_PREFIX}(?:function|invoke)\s?>|(?=\s*+</\s?{_PREFIX}tool_calls?>)", re.IGNORECASE)
+_BODY = re.compile(r"\s*+(?=\{)")
+_STRING = re.compile(r"""string\s*=\s*["']?(true|false)""", re.IGNORECASE)
+
+
+def call(source: Source, opening: re.Match[str], tools: Tools) -> Found:
+    """The call whose element opens here. One that only opens is a mention, unless its first argument was reached."""
+    head = _NAME.match(source.text, opening.end())
+    if head is None:
+        return [], opening.end()
+    written = head["name"].rstrip()
+    name, _ = _named(written.removesuffix("/"), tools, attribute="name" in opening.group().lower())
+    if written.endswith("/"):
+        return [{"name": name, "arguments": {}}], head.end()
+    if body := _BODY.match(source.text, head.end()):
+        return _object(source, body.end(), name)
+    arguments, stop = _parameters(source, head.end(), name, tools)
+    end = _END.match(source.text, stop)
+    if not arguments and not end:
+        return [], opening.end()
+    return [{"name": name, "arguments": arguments}], end.end() if end else stop
+
+
+def _object(source: Source, at: int, name: str) -> Found:
+    """A body that is one JSON object."""
+    arguments, stop = objects.arguments(source, at)
+    end = _END.match(source.text, stop)
+    cut = source.blank(stop, len(source.text))
+    if objects.elided(arguments) or (isinstance(arguments, str) and not (end or cut)):
+        return [], at
+    return [{"name": name, "arguments": arguments}], end.end() if end else stop
+
+
+def _parameters(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]:
+    """The arguments from `at` on, and the index after them. The last one may be cut."""
+    arguments: Json = {}
+    while opening := _PARAMETER.match(source.text, at):
+        end = source.seek(_VALUE_END, opening.end())
+        stop = end.start() if end else len(source.text)
+        key, attributes = _named(opening["head"], tools, attribute=bool(opening["attribute"]))
+        written = _framed(source.text[opening.end() : stop])
+        arguments[key] = _typed(written, attributes, name, key, tools)
+        at = end.end() if end else stop
+    return arguments, at
+
+
+def _typed(written: str, attributes: str, name: str, key: str, tools: Tools) -> Any:
+    """The value by its own `string` attribute (DSML), else by the schema."""
+    declared = _STRING.search(attributes)
+    if declared is None:
+        return tools.coerce(name, key, written, _untyped)
+    return written if declared.group(1).lower() == "true" else _decoded(written)
+
+
+def _decoded(written: str) -> Any:
+    try:
+        return parsed(written)
+    except ValueError:
+        return written
+
+
+def _untyped(written: str) -> Any:
+    if not written.lstrip().startswith(("{", "[")):
+        return written
+    try:
+        return container(written)
+    except ValueError:
+        return written
+
+
+def _named(head: str, tools: Tools, *, attribute: bool) -> tuple[str, str]:
+    """The name in the head of an element, and the attributes after it.
+
+    Quotes are markup around an attribute. After a bare `=` they belong to the name, unless a known tool goes without.
+    """
+    if not attribute:
+        return tools.resolve(head.strip()), ""
+    match = _ATTRIBUTE.match(head)
+    if match is None:
+        return head.strip(), ""
+    return match["double"] or match["single"] or match["plain"] or "", match["rest"]
+
+
+def _framed(value: str) -> str:
+    """The value without the line breaks that frame it, and out of a CDATA section."""
+    value = value.removeprefix("\n").removesuffix("\n")
+    inner = value.strip()
+    if inner.startswith("<![CDATA[") and inner.endswith("]]>"):
+        return inner[9:-3]
+    return value

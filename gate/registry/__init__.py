@@ -1,0 +1,1 @@
+"""Slots, ledger, policy, promotion, release, signatures, contaminated cases, rounds."""

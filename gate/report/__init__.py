@@ -1,0 +1,1 @@
+"""A report to and from JSON, in a terminal, as Markdown, compared with others."""

@@ -1,0 +1,165 @@
+"""`gate compare A B …`: any number of reports side by side, the first the one to compare with."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from gate.errors import GateError
+from gate.grading import judge_scores, latency
+from gate.grading.paired import by_test, flips, rights
+from gate.report import io as reports
+from gate.report.terminal import clean
+from gate.stats import lower_bound, mcnemar, quantile
+from gate.types import Contract, Report
+
+SIGNIFICANT = 0.01
+DESCRIPTION = """\
+Reports of the same cases side by side: hits by suite, what was lost and won against the first, latency, size.
+
+    gate compare runs/base runs/adapter runs/8bit runs/gguf
+    gate compare runs/base runs/* --split held-out --better suites/test_calls.py::test_calls
+
+exit status: 0; 1 where --better or --kept does not hold of every report but the first; 4 bad input"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One test of a report against the first report."""
+
+    hits: int
+    total: int
+    lower: float
+    """One-sided 95 % lower bound of the rate."""
+    mean: float | None
+    """Of a judge's scores."""
+    lost: int
+    won: int
+    p: float
+    """Exact one-sided McNemar p of "won no more than lost"."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add `compare` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "compare",
+        help="any number of reports side by side",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
+    parser.add_argument("--split", choices=("dev", "held-out"), help="these cases alone")
+    parser.add_argument(
+        "--better", metavar="TEST", action="append", default=[], help=f"must be won: exact McNemar p < {SIGNIFICANT}"
+    )
+    parser.add_argument("--kept", metavar="TEST", action="append", default=[], help="must lose no case")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the table, and whether what was asked for holds."""
+    read = [reports.read(reports.located(path)) for path in given.reports]
+    read = [_only(report, given.split) for report in read]
+    told = compared(read)
+    names = [clean(report.checkpoint["name"]) for report in read]
+    print(tabulate(_rows(told, names), ["test", *names], disable_numparse=True))
+    print()
+    print(tabulate(_facts(read), ["", *names], disable_numparse=True))
+    broken = [*_unmet(told, names, given.better, "better"), *_unmet(told, names, given.kept, "kept")]
+    for line in broken:
+        print(f"NOT SO: {line}")
+    return 1 if broken else 0
+
+
+def compared(read: list[Report]) -> dict[str, list[Pair | None]]:
+    """Each test of the first report with its pair in every report; None where other cases were asked."""
+    first = read[0]
+    told: dict[str, list[Pair | None]] = {}
+    for contract in first.contracts:
+        told[contract.test] = [_pair(contract, first, report) for report in read]
+    return told
+
+
+def _pair(contract: Contract, first: Report, report: Report) -> Pair | None:
+    other = next((each for each in report.contracts if each.test == contract.test), None)
+    if other is None or other.digest != contract.digest:
+        return None
+    own, base = by_test(report).get(contract.test, []), by_test(first).get(contract.test, [])
+    lost, won = flips(contract, own, base)
+    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contract.burned}
+    hits, total = sum(right.values()), len(right)
+    return Pair(
+        hits,
+        total,
+        lower_bound(hits, total, alpha=contract.alpha),
+        judge_scores.mean(own) if contract.rubric else None,
+        len(lost),
+        len(won),
+        mcnemar(len(won), len(lost)),
+    )
+
+
+def _only(report: Report, split: str | None) -> Report:
+    if split is None:
+        return report
+    return replace(report, results=tuple(result for result in report.results if result.split == split))
+
+
+def _rows(told: dict[str, list[Pair | None]], names: list[str]) -> list[list[str]]:
+    return [
+        [clean(test), *["other cases" if pair is None else _cell(pair, first=n == 0) for n, pair in enumerate(pairs)]]
+        for test, pairs in told.items()
+        if len(pairs) == len(names)
+    ]
+
+
+def _cell(pair: Pair, *, first: bool) -> str:
+    against = "" if first else f" (+{pair.won} -{pair.lost}, p {pair.p:.2g})"
+    mean = "" if pair.mean is None else f", mean {pair.mean:.2f}"
+    return f"{pair.hits}/{pair.total}, at least {100 * pair.lower:.0f} %{mean}{against}"
+
+
+def _facts(read: list[Report]) -> list[list[str]]:
+    seconds = [latency.warm(report.results) for report in read]
+    streamed = [report.made.get("latency") or {} for report in read]
+    return [
+        ["median s", *[f"{quantile(each, 0.5):.2f}" for each in seconds]],
+        ["p95 s", *[f"{quantile(each, 0.95):.2f}" for each in seconds]],
+        ["first token s", *[_figure(each.get("first_token")) for each in streamed]],
+        ["tokens a second", *[_figure(each.get("tokens_per_second")) for each in streamed]],
+        ["size MB", *[_size(report) for report in read]],
+        ["runtime", *[clean(report.made["runtime"]) for report in read]],
+        ["sha256", *[report.checkpoint["digest"][:12] for report in read]],
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"
+
+
+def _size(report: Report) -> str:
+    size = report.checkpoint["bytes"]
+    return "?" if size is None else f"{size / 1e6:,.0f}"
+
+
+def _unmet(told: dict[str, list[Pair | None]], names: list[str], tests: list[str], want: str) -> list[str]:
+    """What was asked for of a test and does not hold. Raises GateError for a test that there is not."""
+    if unknown := [test for test in tests if test not in told]:
+        raise GateError(f"{unknown[0]}: no such test in the first report; there are {', '.join(told)}")
+    faults = []
+    for test in tests:
+        first = told[test][0]
+        for name, pair in list(zip(names, told[test], strict=True))[1:]:
+            if pair is None or first is None:
+                faults.append(f"{name}: {test}: was asked other cases")
+            elif not 0 < first.total == pair.total:
+                faults.append(f"{name}: {test}: has {pair.total} results, the first {first.total}")
+            elif want == "better" and pair.p >= SIGNIFICANT:
+                faults.append(f"{name}: {test}: won {pair.won}, lost {pair.lost}: p = {pair.p:.3g}")
+            elif want == "kept" and pair.lost:
+                faults.append(f"{name}: {test}: lost {pair.lost} cases")
+    return faults

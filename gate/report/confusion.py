@@ -1,0 +1,73 @@
+"""Confusion matrices as text: what was answered where something else was wanted, and rates of false answers."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from gate.cases.labels import NO_ANSWER, NO_JSON
+from gate.stats import upper_bound
+from gate.system.text import one_line
+from gate.types import Contract, Report
+
+COLUMNS = 12
+"""Kinds of answers that a matrix shows; the others are one column."""
+REST = "(others)"
+UNREAD = (NO_JSON, NO_ANSWER)
+
+Rows = dict[str, dict[str, int]]
+
+
+def told(report: Report) -> str:
+    """Every matrix in which something was confused, and the false positives and negatives where a label is positive."""
+    confusion = report.made.get("confusion") or {}
+    parts = [_test(contract, confusion.get(contract.test) or {}) for contract in report.contracts]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _test(contract: Contract, rows: Rows) -> str:
+    lines = [_matrix(contract.test, rows)] if _confused(rows) else []
+    if contract.positive and contract.positive in rows:
+        lines.append(_false(contract.positive, rows))
+    return "\n".join(lines)
+
+
+def _confused(rows: Rows) -> bool:
+    return any(got != wanted for wanted, row in rows.items() for got in row)
+
+
+def _matrix(test: str, rows: Rows) -> str:
+    counts: dict[str, int] = {}
+    for row in rows.values():
+        for got, count in row.items():
+            counts[got] = counts.get(got, 0) + count
+    extra = sorted((got for got in counts if got not in rows), key=lambda got: -counts[got])
+    shown = [*rows, *extra][:COLUMNS]
+    rest = [got for got in counts if got not in shown]
+    head = ["wanted", *map(_short, shown), *([REST] if rest else [])]
+    table = [
+        [
+            _short(wanted),
+            *[row.get(got) or "" for got in shown],
+            *([sum(row.get(got, 0) for got in rest)] if rest else []),
+        ]
+        for wanted, row in rows.items()
+    ]
+    name = test.removeprefix("suites/").replace(".py::", "::")
+    return f"confusion of {one_line(name)} (a row: what was wanted, a column: what came)\n" + tabulate(table, head)
+
+
+def _false(positive: str, rows: Rows) -> str:
+    """Rates of the false answers among those that were answers, and how many were none."""
+    negative = next(label for label in rows if label != positive) if len(rows) > 1 else ""
+    parts = []
+    for name, wanted, got in (("positives", negative, positive), ("negatives", positive, negative)):
+        row = rows.get(wanted, {})
+        count, total = row.get(got, 0), sum(count for label, count in row.items() if label not in UNREAD)
+        most = upper_bound(count, total)
+        parts.append(f"false {name} {count}/{total} ({100 * count / (total or 1):.1f} %, at most {100 * most:.1f} %)")
+    unread = sum(row.get(label, 0) for row in rows.values() for label in UNREAD)
+    return f"  {_short(positive)}: {', '.join(parts)}; {unread} answers were no JSON"
+
+
+def _short(label: str) -> str:
+    return one_line(label, 28)

@@ -1,0 +1,30 @@
+"""Tell a person at the terminal what a long command is doing."""
+
+from __future__ import annotations
+
+import sys
+
+from gate.report.terminal import clean
+
+
+class Progress:
+    """What is going on, on one line of standard error; a line each where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal:
+            print(end="\r\033[K", file=sys.stderr, flush=True)
+
+    def __call__(self, what: str) -> None:
+        kind = what.partition("…")[0]  # "starting … 3 s" comes again with every second
+        if self._terminal:
+            print(f"\r\033[K{clean(what)[:110]}", end="", file=sys.stderr, flush=True)
+        elif kind != self._last:
+            print(clean(what), file=sys.stderr, flush=True)
+        self._last = kind

@@ -1,0 +1,83 @@
+"""Real servers asked raw: we render what they render, and a 135M model's misses are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate.checkpoints import checkpoint, demo
+from gate.models import raw_completion
+from gate.models.client import Client
+from gate.models.serving import llama_cpp, mlx
+from gate.models.serving.process import Start
+from gate.types import Question
+from tests.project import TOOL, Project, a_case, last_line
+
+pytestmark = pytest.mark.real
+
+CALL = {"id": "1", "type": "function", "function": {"name": "terminal", "arguments": {"command": "ls -la 'ü'"}}}
+TALKS: list[list[dict[str, Any]]] = [
+    [{"role": "user", "content": "Run `pwd`."}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße, 日本 🙂\n\n  <b>&amp;</b>"}],
+    [
+        {"role": "user", "content": "list"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "1", "content": '{"files": ["a", "b"]}'},
+    ],
+]
+QUESTIONS = [Question(messages, tools, 12) for messages in TALKS for tools in ([], [TOOL])]
+
+
+@pytest.fixture(params=["llama.cpp", "mlx_lm"])
+def model(request: pytest.FixtureRequest) -> str:
+    return str(demo.gguf() if request.param == "llama.cpp" else demo.ensure(progress=False))
+
+
+@contextmanager
+def asking(model: str, folder: Path) -> Iterator[tuple[Client, Path | None]]:
+    """A client of the served model, and the folder of its tokenizer where the server does not render.
+
+    llama-server computes a prompt that it has cached in part in other batches, and SmolLM2 in four bits can tell.
+    """
+    start = Start(folder=folder, timeout=300, context=2048, parallel=1, say=lambda _: None)
+    found = checkpoint.identify(model)
+    serving = (llama_cpp if found.kind == "gguf" else mlx).pytest_gate_serve(found, start)
+    assert serving is not None
+    try:
+        exact = serving.server.sampling | ({"cache_prompt": False} if found.kind == "gguf" else {})
+        with Client(replace(serving.server, sampling=exact), timeout=300) as client:
+            yield client, found.path if found.kind == "mlx" else None
+    finally:
+        serving.stop()
+
+
+def test_the_prompt_rendered_raw_is_as_long_as_the_one_served_and_gives_its_text(model: str, tmp_path: Path) -> None:
+    with asking(model, tmp_path) as (client, folder):
+        served = [client.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in QUESTIONS]
+        prompts = raw_completion.prompts(client, folder, QUESTIONS)
+        together = raw_completion.answers(client, folder, prompts, alone=False, tell=lambda _: None)
+        alone = raw_completion.answers(client, folder, prompts, alone=True, tell=lambda _: None)
+    for question, reply, one, other in zip(QUESTIONS, served, alone, together, strict=True):
+        assert (one.problem, other.problem) == ("", "")
+        assert one.tokens == other.tokens == reply.usage["prompt_tokens"]
+        assert ("terminal" in one.prompt.replace("ls -la", "")) is bool(question.tools or len(question.messages) == 3)
+        assert one.cut is (reply.finish == "length")
+        assert one.text.strip() == reply.content.strip()
+
+
+def test_a_miss_of_an_untaught_model_is_its_own(project: Project, model: str, how: tuple[str, ...]) -> None:
+    project.cases(*[a_case(name, max_tokens=40) for name in ("pwd", "whoami")])
+    result = project.run(*how, "--gate-raw", model=model)
+    assert last_line(result).startswith("BELOW_FLOOR: 0/2"), result.stdout.str()
+    report = project.report()
+    assert {row["stage"] for row in report["results"]} <= {"model", "length"}
+    assert [row["raw"] for row in report["results"]] == [False, False]
+    assert report["made"]["blame"]["problems"] == {}
+    assert report["made"]["canary"]["alone"] is not None
+    assert report["made"]["canary"]["cold"] is not None
+    result.stdout.fnmatch_lines(["determinism: alone *, batched *, cold/warm *"])
