@@ -17,10 +17,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.startup import GRADED, MADE
 from gate.cases import loader
 from gate.cli import repair
 from gate.report import io as report
-from gate.types import Contract, Reply, Report, Result
+from gate.types import DEV, HELD_OUT, Contract, Reply, Report, Result
 
 TOOL = {
     "type": "function",
@@ -38,9 +39,6 @@ WORDINGS = ("Show {path} from line {line}.", "open {path} at {line} pls", "line 
 WORDINGS += ("I need to see {path}, beginning with line {line}.", "what stands in line {line} of {path}?")
 WORDS = ("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "island", "jetty", "kiln", "lagoon")
 WORDS += ("meadow", "nectar", "orchard", "prairie", "quarry", "ridge", "summit", "tundra", "valley", "willow")
-MADE = {"gate": "0", "python": "3", "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "command": ["pytest"]}
-MADE |= {"runtime": "scripted", "server": {}, "sampling": {}, "hardware": {}, "versions": {}}
-CHECKPOINT = {"kind": "scripted", "name": "m", "where": "/m", "digest": "0" * 64, "verified": True, "bytes": 1}
 REPLY = Reply("no", "", [], [], "stop", "", {}, 0.1, 200, None, "{}")
 
 
@@ -66,7 +64,7 @@ def _case(number: int, drawn: random.Random) -> dict[str, object]:
     path = f"cases/{'-'.join(drawn.sample(WORDS, 4))}.md"
     asked = f"{' '.join(drawn.sample(WORDS, 6))}: where is {path}, and what says its line {number}?"
     call = {"name": "lookup", "arguments": {"path": path, "line": number}}
-    split = "held-out" if number % 2 else "dev"
+    split = HELD_OUT if number % 2 else DEV
     row = {"id": f"c{number}", "messages": [{"role": "user", "content": asked}], "tools": "lookup"}
     return row | {"expect": {"calls": [call]}, "split": split}
 
@@ -80,7 +78,7 @@ def _report(fixtures: Path) -> Report:
     sealed = {"asked": "", "expect": {}, "why": (), "stage": ""}
     results = [replace(one, case=case.id, split=case.split) for case in file.cases]
     told = tuple(result if result.split == "dev" else replace(result, **sealed) for result in results)
-    return Report(1, CHECKPOINT, MADE, (contract,), told, (), ())
+    return Report(GRADED, MADE, (contract,), told, (), ())
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def main() -> None:
         with Client(server, timeout=600) as client:
             among, fast = _timed(client, asked, "together", given.at_once)
             alone, slow = _timed(client, asked, "", 1)
-    _tell(among, alone, batch_invariance.bound(told), told["drift"])
+    _tell(among, alone, batch_invariance.bound(told), told.drift)
     print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
 
 

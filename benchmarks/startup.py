@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.types import Contract, Reply, Report, Result
+from gate.types import HELD_OUT, Contract, Graded, Hardware, Made, Reply, Report, Result
 from tests.project import SUITE, a_case, right
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +37,11 @@ SYSTEM = "You are an agent with tools, at work in the user's project folder; pat
 PYTHON = [sys.executable, "-c"]
 QUIET = ["-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
 COLLECT = [sys.executable, "-m", "pytest", "--collect-only", *QUIET]
+GRADED = Graded("mlx", "m", "/m", "0" * 64, verified=True, bytes=1)
+MADE = Made(
+    "0", "3", "2026-01-01T00:00:00+00:00", 1.0, ("pytest",), "mlx_lm", {}, {}, Hardware("", "", "", 1, 0, ""), {}
+)
+"""Of a report that is only written and read, or decided."""
 MAKE = "from benchmarks.startup import report; made = report({results}); "
 WRITE = "from pathlib import Path; from gate.report import io; io.write(Path('report.json'), made)"
 READ = "from pathlib import Path; from gate.report import io; io.read(Path('report.json'))"
@@ -85,10 +90,7 @@ def report(results: int, each: int = 2000) -> Report:
         digests = tuple(f"{number:016x}" for number in numbers)
         contracts.append(Contract(test, f"hermes/{start}.jsonl", "0" * 64, ids, 0.9, digests=digests))
         rows += [_result(test, id_, number) for id_, number in zip(ids, numbers, strict=True)]
-    checkpoint = {"kind": "mlx", "name": "m", "where": "/m", "digest": "0" * 64, "verified": True, "bytes": 1}
-    made = {"gate": "0", "python": "3", "started": "", "seconds": 1.0, "command": ["pytest"], "runtime": "mlx_lm"}
-    made |= {name: {} for name in ("server", "sampling", "hardware", "versions")}
-    return Report(1, checkpoint, made, tuple(contracts), tuple(rows), (), ())
+    return Report(GRADED, MADE, tuple(contracts), tuple(rows), (), ())
 
 
 def _result(test: str, case: str, number: int) -> Result:
@@ -128,7 +130,7 @@ def _case(id_: str) -> str:
     command = {"$any": [f"cat {id_}", {"$regex": rf"cat \./{id_}"}]} if dice.random() < 0.5 else f"cat {id_}"
     calls = [{"name": "terminal", "arguments": {"command": command}}]
     more = {"tags": ["terminal", "words"], "source": "benchmarks/startup.py", "max_tokens": 96}
-    held = {"split": "held-out"} if dice.random() < 0.4 else {}
+    held = {"split": HELD_OUT} if dice.random() < 0.4 else {}
     return json.dumps(a_case(id_, calls=calls, messages=messages, tools="hermes", **more, **held))
 
 

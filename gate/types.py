@@ -1,4 +1,8 @@
-"""The values that flow through a run. Frozen, without I/O; this module imports nothing of gate."""
+"""The values that flow through a run. Frozen, without I/O; this module imports nothing of gate.
+
+What a report holds is annotated with what else must be true of it (msgspec.Meta): gate.report.schema makes the JSON
+Schema of a report from these classes.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,26 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 Json = dict[str, Any]
 """A JSON object as json.loads gives it. Tool calls are Json: {"name": str, "arguments": object or raw str}."""
 Say = Callable[[str], None]
 """Tells a person what is going on; called again and again."""
+DEV, HELD_OUT = "dev", "held-out"
+SPLITS = (DEV, HELD_OUT)
+"""Where a case stands: open to everyone, or asked in secret, so that nobody can learn from it."""
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(ge=0, le=1)]
+Factor = Annotated[float, Meta(gt=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Split = Annotated[str, Meta(extra_json_schema={"enum": list(SPLITS)})]
+Call = Annotated[Json, Meta(extra_json_schema={"required": ["name", "arguments"]})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,7 @@ class Case:
 
     def __repr__(self) -> str:
         """Short, for pytest shows it; of a held-out one nothing."""
-        return "<a held-out case>" if self.split == "held-out" else f"<case {self.id}>"
+        return "<a held-out case>" if self.split == HELD_OUT else f"<case {self.id}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +138,19 @@ class Reply:
     content: str
     """The text for the user; empty when there was none."""
     reasoning: str
-    calls: list[Json]
+    calls: list[Call]
     """Tool calls as served; arguments are an object, or the raw string where they did not parse."""
-    leaks: list[Json]
+    leaks: list[Call]
     """Tool calls that arrived as text in `content` (gate.models.tool_calls.find)."""
     finish: str
     """The server's finish reason; empty when it gave none."""
     fault: str
     """A failure of the model in words (empty, cut at max_tokens, a call the server could not parse), or empty."""
     usage: Json
-    seconds: float
-    status: int
+    seconds: Amount
+    status: Count
     """HTTP status; 0 when the server closed the connection without an answer."""
-    margin: float | None
+    margin: Amount | None
     """Smallest gap in nats between the two best tokens over the answer; None where the server gives none."""
     raw: str
     """The body as received."""
@@ -151,21 +169,21 @@ class Contract:
     """Node id of the test function."""
     cases: str
     """The case file, as the marker names it."""
-    digest: str
+    digest: Sha256
     """sha256 over the cases with their tools resolved."""
-    ids: tuple[str, ...]
+    ids: Annotated[tuple[str, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     """Every case of the file, in its order: each must have exactly one Result."""
-    floor: float
+    floor: Rate
     """Lowest accepted rate of hits, 0..1."""
-    drop: int | None = None
+    drop: Count | None = None
     """Accepted regressions against the champion, as the marker gives it; None for the usual number."""
-    bound: float | None = None
+    bound: Rate | None = None
     """Lowest accepted one-sided 95 % lower bound of the rate; None where none is demanded."""
     must: bool = False
     """Any miss blocks."""
     smoke: bool = False
     """Too small to prove anything: a run of smoke tests alone is inconclusive."""
-    repeats: int = 1
+    repeats: Positive = 1
     """How often each case is asked; it is a hit when all of its answers are (pass^k, arXiv 2406.12045)."""
     digests: tuple[str, ...] = ()
     """Of each case, what it asks and expects; in the order of `ids`."""
@@ -175,9 +193,11 @@ class Contract:
     """Those of them whose place a fresh case of the file has taken."""
     held_out: tuple[str, ...] = ()
     """Of each held-out case, what it asks: by this it is known again under another name."""
-    floors: Json = field(default_factory=dict)
+    held_out_ids: tuple[str, ...] = ()
+    """Their ids: nothing that is shown names them."""
+    floors: dict[str, Rate] = field(default_factory=dict)
     """Lowest accepted rate of the cases that bear a tag, by tag."""
-    tagged: Json = field(default_factory=dict)
+    tagged: dict[str, Annotated[tuple[str, ...], Meta(min_length=1)]] = field(default_factory=dict)
     """The ids of the cases that bear each of these tags."""
     positive: str = ""
     """Of two labels the one that counts as positive, for rates of false positives and negatives."""
@@ -186,11 +206,11 @@ class Contract:
     rubric_digest: str = ""
     mean: float | None = None
     """Lowest accepted mean of the judge's scores."""
-    slower: float | None = None
+    slower: Factor | None = None
     """How many times the champion's median seconds, on the same machine, are accepted."""
-    within: float | None = None
+    within: Factor | None = None
     """Highest accepted median of the seconds of a case."""
-    attempt: int = 0
+    attempt: Count = 0
     """The number of this checkpoint among all that were asked the held-out cases, from 1; 0 while it is not known."""
 
     @property
@@ -213,12 +233,29 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judge made of one answer."""
+
+    score: int | None
+    """None where there was no verdict."""
+    votes: tuple[int, ...]
+    reason: str
+    """The judge's words, or the rule that forbade to judge it."""
+    ruled: bool
+    """Was it scored by a rule, without the judge?"""
+
+
+STAGES = ("model", "parser", "server", "stop", "length", "template", "grammar")
+"""Where the fault of a miss can lie (gate.grading.attribution)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One case, asked and scored."""
 
     test: str
     case: str
-    split: str
+    split: Split
     hit: bool
     parsed: bool
     """Would it be a hit if the calls written as text counted as calls?"""
@@ -227,15 +264,15 @@ class Result:
     asked: str
     """The last user message, shortened."""
     expect: Json
-    replies: tuple[Reply, ...]
-    stage: str = ""
+    replies: Annotated[tuple[Reply, ...], Meta(min_length=1)]
+    stage: Annotated[str, Meta(extra_json_schema={"enum": ["", *STAGES]})] = ""
     """Where the fault of a miss lies (gate.grading.attribution); empty until blame has looked."""
     raw: bool | None = None
     """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
     cold: bool = False
     """Was it among the first that were asked of a server just started?"""
-    judged: Json = field(default_factory=dict)
-    """The judge's score, votes and reason (gate.judge.scoring.Judged); empty until a judge has looked."""
+    judged: Judged | None = None
+    """None until a judge has looked."""
 
     @property
     def leaked(self) -> bool:
@@ -248,8 +285,7 @@ class Result:
     @property
     def score(self) -> int | None:
         """The judge's score; None where there is none."""
-        score: int | None = self.judged.get("score")
-        return score
+        return self.judged.score if self.judged else None
 
     @property
     def margin(self) -> float | None:
@@ -272,9 +308,9 @@ class Check:
     id: str
     """P01 … P24, as in the README's table."""
     name: str
-    status: str
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["ok", "found", "not applicable", "not possible"]})]
     """ok | found | not applicable | not possible"""
-    severity: str
+    severity: Annotated[str, Meta(extra_json_schema={"enum": ["refuse", "fail", "warn"]})]
     """What a finding means: refuse (never load it) | fail (graded, cannot be promoted) | warn"""
     meaning: str
     """One sentence that is true of a good artifact."""
@@ -284,13 +320,236 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Graded:
+    """The checkpoint that a report is of."""
+
+    kind: Annotated[str, Meta(min_length=1)]
+    """As a Checkpoint's."""
+    name: str
+    where: str
+    """Its path or URL."""
+    digest: Sha256
+    verified: bool
+    """Was the digest taken of its bytes? Of a URL it is over what the server says of itself."""
+    bytes: Count | None
+    """Its size; None for a URL."""
+    family: str = ""
+    """The architecture, by which one knows its kin; empty where it does not tell."""
+    base: str | None = None
+    """The path of the model under an adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The machine that a run was made on; nothing personal."""
+
+    platform: str
+    machine: str
+    processor: str
+    cores: Positive
+    memory: Count
+    """Bytes."""
+    id: str
+    """A hash by which the same machine is known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskMode:
+    """How the cases were asked (gate.models.batch_invariance)."""
+
+    name: Annotated[str, Meta(extra_json_schema={"enum": ["alone", "settled", "together"]})]
+    at_once: Positive
+    """Most requests under way at the same time, of all processes."""
+    bound: Amount | None = None
+    """Nats: a hit whose every step had a larger gap is sure."""
+    why: str = ""
+    """Why it is not a stricter mode."""
+    lost: Count = 0
+    """Hits that were misses when asked alone."""
+    won: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Which results were asked raw, to say where the fault of a miss lies."""
+
+    asked: Annotated[str, Meta(extra_json_schema={"enum": ["off", "misses", "all"]})]
+    seconds: Amount
+    problems: dict[str, Positive]
+    """Why some have no stage, and how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Determinism:
+    """Does the server answer the same question in the same way? None is "not possible"."""
+
+    equal: bool | None
+    """Is none of the three below false?"""
+    seconds: Amount
+    alone: bool | None = None
+    batched: bool | None = None
+    cold: bool | None = None
+    differences: tuple[str, ...] = ()
+    not_possible: dict[str, str] = field(default_factory=dict)
+    margins: dict[str, float | None] = field(default_factory=dict)
+    said: str = ""
+    """The answer to the first question, shortened."""
+    why: str = ""
+    """Why nothing was measured; empty where something was."""
+    drift: Amount | None = None
+    """Root mean square, in nats, of what a batch moved the gaps of `steps` steps by."""
+    steps: Count = 0
+    first: Amount | None = None
+    """Seconds of the first question, and of the same asked once more."""
+    again: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """What one sees who waits alone: medians over a few cases, streamed one at a time, warm."""
+
+    seconds: Amount
+    first_token: Amount | None = None
+    """Seconds to the first token; None where it could not be measured."""
+    tokens_per_second: Amount | None = None
+    asked: Count = 0
+    why: str = ""
+    """Why nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """A promotion against the gate, which every later report names."""
+
+    slot: str
+    line: int
+    """Of the slot's ledger."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its bounds, each of them one-sided 95 % (bootstrap, percentiles)."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean of a test's scores, and what it would be without the judge's error."""
+
+    mean: float | None
+    corrected: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """How well a judge agrees with the people who scored a rubric's anchors, and what its canaries did."""
+
+    digest: str
+    """Of the rubric."""
+    bar: Annotated[float, Meta(gt=0, le=1)]
+    """Lowest accepted lower bound of kappa."""
+    anchors: Positive
+    silent: Count
+    """Anchors that got no verdict."""
+    scale: Annotated[tuple[int, ...], Meta(min_length=2, max_length=2)]
+    """Lowest and highest score."""
+    canaries: dict[str, int | None]
+    scores: tuple[Annotated[tuple[int, ...], Meta(min_length=2, max_length=2)], ...]
+    """Of each anchor with a verdict the judge's score and the person's."""
+    turned: Count
+    """Items that were scored under a rising and under a falling scale."""
+    other: Count
+    """Those of them that got another score."""
+    kappa: Interval | None = None
+    """None where no anchor got a verdict, as the next three."""
+    bias: float | None = None
+    confusion: dict[str, Positive] = field(default_factory=dict)
+    length: float | None = None
+    """Correlation of the judge's error with the length of the answer."""
+    faults: tuple[str, ...] = ()
+    """Every reason not to believe the judge."""
+    tests: dict[str, Means] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A judging that a later one has replaced."""
+
+    name: str
+    pinned: str
+    means: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Who judged, by what prompt and parameters, and may one believe it?"""
+
+    name: str
+    where: str
+    verified: bool
+    family: str
+    digest: str
+    prompt: str
+    """sha256 of all that is put to a judge beside the rubric."""
+    sampling: Json
+    runtime: str
+    pinned: str
+    """A hash over all that makes a judge's scores."""
+    rubrics: dict[str, Checkup] = field(default_factory=dict)
+    seconds: Amount = 0.0
+    earlier: tuple[Earlier, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a project's suites and fixtures lie, from its root."""
+
+    suites: str
+    fixtures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Under what conditions a report was made: versions, settings, digests, command, times, measurements."""
+
+    gate: str
+    python: str
+    started: str
+    seconds: Amount
+    command: tuple[str, ...]
+    runtime: str
+    server: Json
+    """What the server says of itself."""
+    sampling: Json
+    hardware: Hardware
+    versions: dict[str, str | None]
+    suites: dict[str, Sha256] = field(default_factory=dict)
+    """Of every file of the suites' folder."""
+    folders: Folders = Folders("suites", "fixtures")
+    preflight: tuple[Check, ...] = ()
+    ask_mode: AskMode | None = None
+    attribution: Attribution | None = None
+    determinism: Determinism | None = None
+    streaming: Streaming | None = None
+    stopped: str = ""
+    """Why the run ended before all was asked."""
+    confusion: dict[str, dict[str, dict[str, Positive]]] = field(default_factory=dict)
+    """By test and by what was wanted: how often which answer came."""
+    forced: tuple[Forced, ...] = ()
+    judge: Judging | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one run asked, got and was made with. `decide` needs nothing else."""
 
-    version: int
-    checkpoint: Json
-    made: Json
-    """Versions, settings, digests, command, times."""
+    checkpoint: Graded
+    made: Made
     contracts: tuple[Contract, ...]
     results: tuple[Result, ...]
     breaks: tuple[Break, ...]
@@ -345,10 +604,13 @@ class Finding:
     """Seconds of a case, median and 95th percentile; of the warm ones where there are any."""
     outcome: Outcome
     why: str
-    regressions: tuple[str, ...] = ()
+    lost: int = 0
     """Cases that the champion got right and this did not."""
-    fixes: tuple[str, ...] = ()
+    won: int = 0
     """The other way round."""
+    regressions: tuple[str, ...] = ()
+    """The ids of those that were lost, and are not held out."""
+    fixes: tuple[str, ...] = ()
     p: float | None = None
     """Exact one-sided McNemar p of the regressions, after Holm over all tests; None without a champion.
 
@@ -362,7 +624,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """PASS only when every finding passes and nothing is missing."""
+    """PASS only when every finding passes and nothing is missing. It names no case that is held out."""
 
     outcome: Outcome
     findings: tuple[Finding, ...]

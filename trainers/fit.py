@@ -104,7 +104,7 @@ def planned(recipe: Recipe, base: Path) -> str:
 
     length = width(recipe.train.length + 1)
     found = estimate(recipe.train, base, rows=recipe.train.batch, length=length)
-    have = int(platform.hardware()["memory"])
+    have = platform.hardware().memory
     parts: Json = {
         "weights": found.weights,
         "trained parameters": found.trained,

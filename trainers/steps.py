@@ -23,6 +23,7 @@ from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.models.serving import supervisor
 from gate.system import jsonl, platform
+from gate.types import HELD_OUT
 from trainers import advice, fit
 from trainers import recipe as recipes
 from trainers.prepare.tool_repair import fixtures
@@ -285,7 +286,7 @@ def _compare(recipe: Recipe) -> int:
     if not wanted:
         return told
     print("\nheld-out cases:")
-    return gate(["compare", *found, "--split", "held-out", *wanted])
+    return gate(["compare", *found, "--split", HELD_OUT, *wanted])
 
 
 def _promote(recipe: Recipe) -> int:

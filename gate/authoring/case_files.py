@@ -13,9 +13,7 @@ from gate.cases import sealing
 from gate.errors import CaseError
 from gate.system import jsonl
 from gate.system.text import one_line
-from gate.types import Case, Json
-
-HELD = "held-out"
+from gate.types import HELD_OUT, Case, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def _line(name: str, number: int, line: str, load: Callable[[str], Case]) -> Pla
         return Placed(name, number, jsonl.loads(line, where=""), case)
     except CaseError as error:
         why = one_line(str(error), 300)
-        return Unread(name, number, why if HELD not in line else _untold(why))
+        return Unread(name, number, why if HELD_OUT not in line else _untold(why))
 
 
 def _untold(why: str) -> str:

@@ -12,15 +12,15 @@ from typing import Any
 from tabulate import tabulate
 
 from gate.authoring import case_files as places
-from gate.authoring.case_files import HELD, Placed, Unread
+from gate.authoring.case_files import Placed, Unread
 from gate.authoring.redaction import scan
 from gate.authoring.satisfiable import contradiction, unreachable
 from gate.cases import loader, sealing
 from gate.errors import CaseError
 from gate.registry import contaminated
 from gate.registry.slots import REGISTRY
-from gate.report.terminal import clean
-from gate.system.text import one_line
+from gate.system.text import clean, one_line
+from gate.types import HELD_OUT
 
 ERROR, WARN = "error", "warn"
 SURE = ("KEY", "PEM", "JWT", "CREDENTIAL")
@@ -126,9 +126,9 @@ def judged(placed: Sequence[Placed]) -> Iterator[Finding]:
 def _alone(placed: Placed) -> Iterator[tuple[str, str]]:
     held = " (held out: why is not told)"
     if why := unreachable(placed.case):
-        yield ERROR, "its own expected answer is a miss" + (held if placed.case.split == HELD else f": {why}")
+        yield ERROR, "its own expected answer is a miss" + (held if placed.case.split == HELD_OUT else f": {why}")
     if why := contradiction(placed.case):
-        yield ERROR, "no answer can be right" + (held if placed.case.split == HELD else f": {why}")
+        yield ERROR, "no answer can be right" + (held if placed.case.split == HELD_OUT else f": {why}")
     places: defaultdict[str, list[str]] = defaultdict(list)
     for where, found in scan.places(placed.row):
         if not scan.reserved(found):
@@ -189,7 +189,7 @@ def _alike(placed: Sequence[Placed]) -> Iterator[Finding]:
 
 def _balance(own: Sequence[Placed], beside: Sequence[Placed]) -> Iterator[str]:
     """What a file asks too little of. `beside`: all cases of its folder, where the no-tool cases may stand."""
-    held = sum(each.case.split == HELD for each in own)
+    held = sum(each.case.split == HELD_OUT for each in own)
     if SHARE * held < len(own) and not all(_judged(each) for each in own):
         yield f"{held} of {len(own)} cases are held out: at least a third should be"
     called = Counter(call["name"] for each in own for call in each.case.expect.get("calls", []))
@@ -217,7 +217,7 @@ def _table(chosen: Sequence[str], placed: Sequence[Placed], findings: Sequence[F
     for name in chosen:
         own = [each for each in placed if each.file == name]
         counts = Counter(each.severity for each in findings if each.file == name)
-        rows.append([clean(name), len(own), sum(e.case.split == HELD for e in own), counts[ERROR], counts[WARN]])
+        rows.append([clean(name), len(own), sum(e.case.split == HELD_OUT for e in own), counts[ERROR], counts[WARN]])
     head, align = ["file", "cases", "held out", "errors", "warnings"], ("left", *["right"] * 4)
     return tabulate(rows, head, disable_numparse=True, colalign=align)
 

@@ -24,9 +24,8 @@ from gate.models import reply
 from gate.report import io as reports
 from gate.system import jsonl
 from gate.system.text import show
-from gate.types import Contract, Json, Reply, Report, Result
+from gate.types import HELD_OUT, Contract, Json, Reply, Report, Result
 
-HELD = "held-out"
 _STAND_IN = {"role": "assistant", "content": "ok"}
 
 
@@ -54,7 +53,7 @@ def from_report(path: Path, case_id: str, fixtures: Path) -> Captured:
     """A miss of a report, with its question from the file that the contract names. Raises CaseError, ReportError."""
     place = reports.located(path)
     result, contract = _missed(reports.read(place), case_id, place)
-    if result.split == HELD:
+    if result.split == HELD_OUT:
         raise CaseError(f"{place}: case {case_id!r} is held out: nobody may learn from it; write a fresh case instead")
     case_file = fixtures / "cases" / contract.cases
     loaded = loader.load(contract.cases, fixtures)
@@ -112,7 +111,7 @@ def _missed(report: Report, case_id: str, place: Path) -> tuple[Result, Contract
     missed = [result for result in asked if not result.hit]
     if not asked:
         raise CaseError(f"{place}: asked no case {case_id!r}; its misses are {_ids(report)}")
-    if not missed and asked[0].split != HELD:
+    if not missed and asked[0].split != HELD_OUT:
         raise CaseError(f"{place}: case {case_id!r} is a hit; its misses are {_ids(report)}")
     files = {contracts[result.test].cases for result in missed or asked}
     if len(files) > 1:
@@ -122,7 +121,7 @@ def _missed(report: Report, case_id: str, place: Path) -> tuple[Result, Contract
 
 
 def _ids(report: Report) -> str:
-    ids = list(dict.fromkeys(each.case for each in report.results if not each.hit and each.split != HELD))
+    ids = list(dict.fromkeys(each.case for each in report.results if not each.hit and each.split != HELD_OUT))
     return (", ".join(ids[:20]) + (f", … and {len(ids) - 20} more" if len(ids) > 20 else "")) or "none of its dev cases"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gate.cases import answer
 from gate.system.text import one_line
-from gate.types import Json, Reply, Result
+from gate.types import HELD_OUT, Json, Reply, Result
 
 NO_CALL = "(no call)"
 NO_JSON = "(no JSON)"
@@ -48,7 +48,7 @@ def confusion(results: Iterable[Result]) -> dict[str, dict[str, dict[str, int]]]
     known = [(result, wanted(result.expect)) for result in results]
     held = Counter((result.test, label, result.split) for result, label in known)
     for result, label in known:
-        if label and not (result.split == "held-out" and held[result.test, label, result.split] == 1):
+        if label and not (result.split == HELD_OUT and held[result.test, label, result.split] == 1):
             row = told.setdefault(result.test, {}).setdefault(label, {})
             got = given(result.expect, result.replies[-1])
             row[got] = row.get(got, 0) + 1

@@ -15,7 +15,7 @@ import jsonschema
 from gate.cases import expected, sealing
 from gate.errors import CaseError
 from gate.system import jsonl, schema
-from gate.types import Case, Json
+from gate.types import HELD_OUT, Case, Json
 
 MAX_TOKENS = 512
 """Tokens of an answer when the case does not say: room for a long call, an end for a runaway."""
@@ -61,7 +61,7 @@ def _sealed(path: Path, fixtures: Path) -> CaseFile:
     """A sealed file: every case is held out, and an error tells nothing of what stands in it."""
     text = sealing.text(path)
     try:
-        rows = [(n, row | {"split": "held-out"}) for n, row in jsonl.parsed(text, where=path)]
+        rows = [(n, row | {"split": HELD_OUT}) for n, row in jsonl.parsed(text, where=path)]
         return _loaded(path, rows, fixtures)
     except (CaseError, TypeError):
         raise CaseError(f"{path}: what is sealed is no case file: unseal and mend it") from None

@@ -14,7 +14,7 @@ from gate.checkpoints import demo, tensors
 from gate.errors import CheckpointError
 from gate.system import hashing
 from gate.system.hashing import sha256
-from gate.types import Checkpoint, Json, Server
+from gate.types import Checkpoint, Graded, Server
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
@@ -107,20 +107,26 @@ def touched(checkpoint: Checkpoint) -> tuple[str, ...]:
         raise CheckpointError(f"a file of the checkpoint is gone: {error}") from error
 
 
-def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Json:
+def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Graded:
     """What a report says of the checkpoint, whose files had this digest before they were served.
 
     A URL has no files: its digest is over what its server tells, and marked unverified.
     """
-    where = checkpoint.url or str(checkpoint.path)
-    facts: Json = {"kind": checkpoint.kind, "name": checkpoint.name, "where": where, "family": family(checkpoint)}
+    size: int | None = None
     if checkpoint.kind == "url":
-        told = json.dumps([server.model, server.told], sort_keys=True).encode()
-        return facts | {"digest": hashlib.sha256(told).hexdigest(), "verified": False, "bytes": None}
-    if checkpoint.base:
-        facts["base"] = str(checkpoint.base)
-    size = sum(path.stat().st_size for path in files(checkpoint).values())
-    return facts | {"digest": digest, "verified": True, "bytes": size}
+        digest = hashlib.sha256(json.dumps([server.model, server.told], sort_keys=True).encode()).hexdigest()
+    else:
+        size = sum(path.stat().st_size for path in files(checkpoint).values())
+    return Graded(
+        kind=checkpoint.kind,
+        name=checkpoint.name,
+        where=checkpoint.url or str(checkpoint.path),
+        digest=digest,
+        verified=checkpoint.kind != "url",
+        bytes=size,
+        family=family(checkpoint),
+        base=str(checkpoint.base) if checkpoint.base else None,
+    )
 
 
 def family(checkpoint: Checkpoint) -> str:

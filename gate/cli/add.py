@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from gate.authoring import case_files
 from gate.authoring import draft as drafts
-from gate.authoring.case_files import HELD, Placed
+from gate.authoring.case_files import Placed
 from gate.authoring.draft import Draft, asked_for
 from gate.authoring.redaction.redactor import plain
 from gate.authoring.sources import Captured
 from gate.cases import loader
 from gate.errors import CaseError, GateError
-from gate.report.terminal import clean, lines
 from gate.system import jsonl
-from gate.system.text import one_line, wanted_call
-from gate.types import Case
+from gate.system.text import clean, lines, one_line, wanted_call
+from gate.types import DEV, HELD_OUT, SPLITS, Case
 
 if TYPE_CHECKING:
     from gate.authoring.duplicates import Alike
@@ -62,7 +61,7 @@ def add_parser(commands: Any) -> None:
     _add_expected(parser.add_argument_group("what is expected"))
     case = parser.add_argument_group("the case")
     case.add_argument("--id", default="", help="default: the file's prefix and a hash of the question")
-    case.add_argument("--split", choices=("dev", HELD), default="dev", help="default %(default)s")
+    case.add_argument("--split", choices=SPLITS, default=DEV, help="default %(default)s")
     case.add_argument("--tag", action="append", default=[], help="repeatable")
     case.add_argument("--source", default="", help="default: what it came from, and the date")
     case.add_argument("--tools", metavar="NAME", default="", help="of fixtures/tools, where the source names no tools")
@@ -168,7 +167,7 @@ def _apart(made: Sequence[Draft], placed: Sequence[Placed]) -> list[Draft]:
 
 def _twin(other: Case) -> str:
     """What the nearest case asks; of a held-out one nothing."""
-    if other.split == HELD:
+    if other.split == HELD_OUT:
         asked = ", which is held out: this case would tell what is asked there"
     else:
         asked = f"\n  it asks    {one_line(asked_for(other.messages), 300)}"
@@ -211,7 +210,7 @@ def _tell(given: argparse.Namespace, name: str, kept: Sequence[Draft], before: S
         print(clean(f"dry run: {len(kept)} would be added to {name}; nothing was written"))
     elif kept:
         every = [each.case for each in before] + [each.case for each in kept]
-        held = sum(case.split == HELD for case in every)
+        held = sum(case.split == HELD_OUT for case in every)
         ids = ", ".join(each.case.id for each in kept)
         print(clean(f"added {ids} to {given.fixtures}/cases/{name}: {len(every)} cases, {held} held out"))
         if not before:

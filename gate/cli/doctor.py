@@ -20,8 +20,8 @@ def examine() -> tuple[str, bool]:
     rows = [
         ("pytest-gate", __version__, ""),
         ("python", platform.python_version(), ""),
-        ("machine", f"{hardware['platform']} {hardware['machine']}", hardware["processor"]),
-        ("memory", f"{hardware['memory'] / 2**30:.0f} GiB", f"{hardware['cores']} cores"),
+        ("machine", f"{hardware.platform} {hardware.machine}", hardware.processor),
+        ("memory", f"{hardware.memory / 2**30:.0f} GiB", f"{hardware.cores} cores"),
         *((name, version or "missing", "") for name, version in _versions().items()),
         ("MLX device", *mlx),
         ("BLAS for MLX", *_blas()),

@@ -19,14 +19,12 @@ from gate.authoring.importers.result import Refused
 from gate.authoring.satisfiable import unreachable
 from gate.cases import loader
 from gate.errors import CaseError
-from gate.report.terminal import clean
 from gate.system import jsonl
-from gate.system.text import one_line
-from gate.types import Json
+from gate.system.text import clean, one_line
+from gate.types import HELD_OUT, SPLITS, Json
 
 Found = Iterable[tuple[str, Json | Refused]]
 """(category, case or refusal), one after another."""
-SPLITS = ("dev", "held-out")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 DESCRIPTION = """\
 Cases and tools from elsewhere become files under fixtures/, which a suite names in its marker.
@@ -237,7 +235,7 @@ def _table(taken: dict[str, list[Json]], refused: Counter[str]) -> str:
 
 
 def _counts(rows: list[Json]) -> tuple[int, int]:
-    return len(rows), sum(row["split"] == "held-out" for row in rows)
+    return len(rows), sum(row["split"] == HELD_OUT for row in rows)
 
 
 def _tell(refused: list[Refused], written: list[Path]) -> None:

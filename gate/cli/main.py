@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gate.errors import GateError
 
 if TYPE_CHECKING:
-    from gate.types import Report, Verdict
+    from gate.report.shown import Shown
 
 COMMANDS = {
     "preflight": "gate.cli.preflight",
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(given.run(given))
     except GateError as error:
-        from gate.report.terminal import lines
+        from gate.system.text import lines
 
         print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status
@@ -143,29 +143,31 @@ def _show(given: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.report import io as report
     from gate.report import terminal
+    from gate.report.shown import shown
     from gate.types import Outcome
 
     path = report.located(given.report)
     read = report.read(path)
     verdict = decide(read, report.read(report.located(given.champion)) if given.champion else None)
+    told = shown(read, verdict)
     if given.github:
-        return _github(read, verdict)
-    print(terminal.summary(read, verdict), terminal.verdict_line(verdict, path), sep="\n\n")
+        return _github(told)
+    print(terminal.summary(told), terminal.verdict_line(verdict, path), sep="\n\n")
     return 0 if verdict.outcome is Outcome.PASS else 1
 
 
-def _github(report: Report, verdict: Verdict) -> int:
+def _github(shown: Shown) -> int:
     from gate.report import github
 
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if not place:
         raise GateError("--github writes where GITHUB_STEP_SUMMARY says, and that is not set")
     try:
-        github.append(Path(place), github.summary(report, verdict))
+        github.append(Path(place), github.summary(shown))
     except OSError as error:
         raise GateError(f"{place}: the job summary could not be written: {error}") from error
-    print("\n".join(github.alarms(verdict)))
-    return 0 if verdict.outcome == "PASS" else 1
+    print("\n".join(github.alarms(shown)))
+    return 0 if shown.outcome == "PASS" else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from gate.stats import sign_flip
-from gate.types import Contract, Json, Outcome, Result
+from gate.types import HELD_OUT, Checkup, Contract, Made, Outcome, Result
 
 
 def mean(results: Sequence[Result]) -> float | None:
@@ -17,21 +17,21 @@ def mean(results: Sequence[Result]) -> float | None:
     return statistics.fmean(statistics.fmean(map(float, each)) for each in scores.values())  # type: ignore[arg-type]
 
 
-def checkup(contract: Contract, made: Json) -> Json | None:
+def checkup(contract: Contract, made: Made) -> Checkup | None:
     """The check-up of the judge for a contract's rubric; None where it was not made, or for another rubric."""
-    found: Json | None = (made.get("judge") or {}).get("rubrics", {}).get(contract.rubric)
-    return found if found is not None and found["digest"] == contract.rubric_digest else None
+    found = made.judge.rubrics.get(contract.rubric) if made.judge else None
+    return found if found is not None and found.digest == contract.rubric_digest else None
 
 
-def demanded(contract: Contract, results: Sequence[Result], made: Json) -> tuple[Outcome, str]:
+def demanded(contract: Contract, results: Sequence[Result], made: Made) -> tuple[Outcome, str]:
     """INCONCLUSIVE where the judge failed its own check-up, whatever it has scored; BELOW_FLOOR for a low mean."""
     if not contract.rubric or contract.mean is None:
         return Outcome.PASS, ""
     check = checkup(contract, made)
     if check is None:
         return Outcome.INCOMPLETE, "no judge has scored its answers"
-    if check["faults"]:
-        return Outcome.INCONCLUSIVE, f"the judge failed its own check-up: {check['faults'][0]}"
+    if check.faults:
+        return Outcome.INCONCLUSIVE, f"the judge failed its own check-up: {check.faults[0]}"
     found = mean(results)
     if found is None:
         return Outcome.INCOMPLETE, "some of its answers have no score"
@@ -40,7 +40,7 @@ def demanded(contract: Contract, results: Sequence[Result], made: Json) -> tuple
     return Outcome.PASS, ""
 
 
-def gaps(contract: Contract, results: Sequence[Result], made: Json) -> Iterator[str]:
+def gaps(contract: Contract, results: Sequence[Result], made: Made) -> Iterator[str]:
     """What was not judged, unless the judge is not believed anyway."""
     if not contract.rubric:
         return
@@ -49,9 +49,11 @@ def gaps(contract: Contract, results: Sequence[Result], made: Json) -> Iterator[
         yield f"not judged: {contract.test}: gate judge REPORT --judge PATH scores the answers that are kept"
         return
     silent = [result for result in results if result.score is None]
-    if silent and not check["faults"]:
-        why = silent[0].judged.get("reason", "was not judged")
-        yield f"not judged: {contract.test}: {silent[0].case}: {why} ({len(silent)} of {len(results)})"
+    if silent and not check.faults:
+        told = next((each for each in silent if each.split != HELD_OUT), None)
+        why = told.judged.reason if told and told.judged else "was not judged"
+        which = told.case if told else "held-out cases"
+        yield f"not judged: {contract.test}: {which}: {why} ({len(silent)} of {len(results)})"
 
 
 def worse(contract: Contract, own: Sequence[Result], champion: Sequence[Result]) -> float | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.stats import quantile
-from gate.types import Contract, Json, Outcome, Report, Result
+from gate.types import Contract, Made, Outcome, Report, Result
 
 COLD = 5
-"""Requests after a server's start that count as its cold start (mission M3)."""
+"""Requests after a server's start that count as its cold start."""
 
 
 def warm(results: Sequence[Result]) -> list[float]:
@@ -43,11 +43,10 @@ def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
         return ()
     if any(reply.cached for each in champion.results if each.test in timed for reply in each.replies):
         return ("the champion's seconds are of answers from earlier runs: grade it with --gate-fresh",)
-    new, old = _conditions(report.made), _conditions(champion.made)
-    if new["machine"] and new == old:
+    if report.made.hardware.id and _conditions(report.made) == _conditions(champion.made):
         return ()
     return ("its seconds were measured on another machine, or with another number of requests at once",)
 
 
-def _conditions(made: Json) -> Json:
-    return {"machine": (made.get("hardware") or {}).get("id"), "parallel": made.get("parallel")}
+def _conditions(made: Made) -> tuple[str, int | None]:
+    return made.hardware.id, made.ask_mode.at_once if made.ask_mode else None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-from gate.types import Contract, Json, Report, Result
+from gate.types import HELD_OUT, Contract, Hardware, Report, Result
 
-CLASS = ("platform", "machine", "processor")
-"""What makes two machines one class; greedy answers can differ between classes."""
 SHOWN = 100
 """Characters of a setting in a reason."""
 
@@ -18,28 +16,22 @@ def incomparable(report: Report, champion: Report) -> tuple[str, ...]:
     The same cases by digest, asked with the same sampling parameters by the same runtime on the same class of machine.
     """
     own, other = report.made, champion.made
-    told = {"sampling": (own, other), "runtime": (own, other), "pinned": (_judge(own), _judge(other))}
-    reasons = [
-        f"{'the judge' if name == 'pinned' else name} {_short(old.get(name))} there, {_short(new.get(name))} here"
-        for name, (new, old) in told.items()
-        if old.get(name) != new.get(name)
-    ]
-    if machine(own) != machine(other):
-        reasons.append(f"graded on {' '.join(machine(other))}, this on {' '.join(machine(own))}")
+    told = {
+        "sampling": (own.sampling, other.sampling),
+        "runtime": (own.runtime, other.runtime),
+        "the judge": (own.judge and own.judge.pinned, other.judge and other.judge.pinned),
+    }
+    reasons = [f"{name} {_short(old)} there, {_short(new)} here" for name, (new, old) in told.items() if old != new]
+    if machine(own.hardware) != machine(other.hardware):
+        reasons.append(f"graded on {' '.join(machine(other.hardware))}, this on {' '.join(machine(own.hardware))}")
     asked = {contract.test: contract for contract in report.contracts}
     changed = [old.test for old in champion.contracts if old.test in asked and asked[old.test].digest != old.digest]
     return tuple(reasons + [f"{test} had other cases" for test in changed])
 
 
-def _judge(made: Json) -> Json:
-    judge: Json = made.get("judge") or {}
-    return judge
-
-
-def machine(made: Json) -> tuple[str, ...]:
-    """The class of a report's machine: operating system, architecture and processor."""
-    hardware = made.get("hardware") or {}
-    return (str(hardware.get(CLASS[0], "?")).partition(" ")[0], *(str(hardware.get(name, "?")) for name in CLASS[1:]))
+def machine(hardware: Hardware) -> tuple[str, str, str]:
+    """The class of a machine, operating system, architecture and processor: between classes greedy answers differ."""
+    return hardware.platform.partition(" ")[0], hardware.machine, hardware.processor
 
 
 def by_test(report: Report) -> dict[str, list[Result]]:
@@ -48,6 +40,12 @@ def by_test(report: Report) -> dict[str, list[Result]]:
     for result in report.results:
         found.setdefault(result.test, []).append(result)
     return found
+
+
+def held_out(report: Report) -> set[tuple[str, str]]:
+    """Test and id of the held-out cases that a report asks or has results of."""
+    found = {(contract.test, id_) for contract in report.contracts for id_ in contract.held_out_ids}
+    return found | {(result.test, result.case) for result in report.results if result.split == HELD_OUT}
 
 
 def rights(results: list[Result], repeats: int = 1, *, parsed: bool = False) -> dict[str, bool]:
@@ -75,7 +73,7 @@ def lowered(report: Report, champion: Report) -> tuple[str, ...]:
     """Every way in which less is demanded of the candidate than was of the champion."""
     own = {contract.test: contract for contract in report.contracts}
     faults = [f"{old.test} is gone" for old in champion.contracts if old.test not in own]
-    judged, judging = champion.made.get("suites") or {}, report.made.get("suites") or {}
+    judged, judging = champion.made.suites, report.made.suites
     faults += [f"suites/{name} was changed" for name in judged if judging.get(name, "") != judged[name]]
     for old in champion.contracts:
         if old.test in own:

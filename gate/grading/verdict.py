@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
 from gate.grading import judge_scores, latency
 from gate.grading.early_stop import below
-from gate.grading.paired import by_test, flips, incomparable, rights
+from gate.grading.paired import by_test, flips, held_out, incomparable, rights
 from gate.stats import holm, lower_bound, mcnemar, quantile
-from gate.types import Contract, Finding, Outcome, Part, Report, Result, Verdict
+from gate.types import Break, Contract, Finding, Outcome, Part, Report, Result, Verdict
 
 ALPHA = 0.05
 ORDER = (Outcome.INCOMPLETE, Outcome.FAULTY, Outcome.BELOW_FLOOR, Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.PASS)
@@ -33,7 +34,7 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
     gaps, faults = (*_gaps(report), *_lost(report, champion)), _faults(report)
     unasked = tuple(line for each in report.contracts for line in _unasked(each, results.get(each.test, []), report))
     reached = {finding.outcome for finding in findings} | {Outcome.PASS}
-    if report.made.get("stopped") and Outcome.BELOW_FLOOR in reached:
+    if report.made.stopped and Outcome.BELOW_FLOOR in reached:
         reached -= {Outcome.INCOMPLETE}  # what was not asked could not have changed it
     elif unasked:
         reached |= {Outcome.INCOMPLETE}
@@ -127,7 +128,8 @@ def _slowed(finding: Finding, outcome: Outcome, why: str) -> Finding:
 
 
 def _regressed(finding: Finding, contract: Contract, lost: tuple[str, ...], won: tuple[str, ...], p: float) -> Finding:
-    finding = replace(finding, regressions=lost, fixes=won, p=p)
+    open_ = [tuple(case for case in cases if case not in contract.held_out_ids) for cases in (lost, won)]
+    finding = replace(finding, lost=len(lost), won=len(won), regressions=open_[0], fixes=open_[1], p=p)
     if finding.outcome is not Outcome.PASS:
         return finding
     if len(lost) > contract.allowed:
@@ -143,8 +145,9 @@ def _regressed(finding: Finding, contract: Contract, lost: tuple[str, ...], won:
 
 def _gaps(report: Report) -> tuple[str, ...]:
     """Every way in which this run asked too little, or something broke."""
-    gaps = [f"broke: {item.where}: {item.what}" for item in report.breaks]
-    gaps += [f"not scored: {item.where}: {item.what}" for item in report.skips]
+    hidden = held_out(report)
+    gaps = [f"broke: {_break(item, hidden)}" for item in report.breaks]
+    gaps += [f"not scored: {_break(item, hidden)}" for item in report.skips]
     if not report.contracts:
         gaps.append("no graded test was collected")
     asked = Counter((result.test, result.case) for result in report.results)
@@ -156,20 +159,23 @@ def _gaps(report: Report) -> tuple[str, ...]:
             gaps.append(f"not counted: {contract.test}: which attempt this is at its held-out cases is not known")
     times = {contract.test: contract.repeats for contract in report.contracts}
     gaps += [
-        f"asked {n} times, not {times.get(test, 1)}: {test}: {case}"
+        f"asked {n} times, not {times.get(test, 1)}: {test}: {'a held-out case' if (test, case) in hidden else case}"
         for (test, case), n in asked.items()
-        if n > times.get(test, 1) or (n < times.get(test, 1) and not report.made.get("stopped"))
+        if n > times.get(test, 1) or (n < times.get(test, 1) and not report.made.stopped)
     ]
-    gaps += [f"unknown: {test}: {case} is in no contract" for test, case in asked if (test, case) not in expected]
-    return tuple(gaps)
+    unknown = [pair for pair in asked if pair not in expected]
+    return (*gaps, *[f"unknown: {name} is in no contract" for name in _named(unknown, hidden)])
 
 
 def _unasked(contract: Contract, own: list[Result], report: Report) -> list[str]:
     """What was not asked, or has no judge's score."""
     asked = Counter(result.case for result in own)
     missing = [case for case in contract.ids if asked[case] < contract.repeats]
-    told = [f"not asked: {contract.test}: {_some(missing)} ({len(missing)} of {len(contract.ids)})"] if missing else []
-    return [*told, *judge_scores.gaps(contract, own, report.made)]
+    told = [case for case in missing if case not in contract.held_out_ids]
+    few = [*told[:5], *(["…"] if len(told) > 5 else [])]
+    few += [f"{len(missing) - len(told)} held-out cases"] if len(told) < len(missing) else []
+    where = f"not asked: {contract.test}: {', '.join(few)} ({len(missing)} of {len(contract.ids)})"
+    return [*([where] if missing else []), *judge_scores.gaps(contract, own, report.made)]
 
 
 def _lost(report: Report, champion: Report | None) -> tuple[str, ...]:
@@ -179,16 +185,27 @@ def _lost(report: Report, champion: Report | None) -> tuple[str, ...]:
     reasons = (*incomparable(report, champion), *latency.incomparable(report, champion))
     apart = tuple(f"not compared with the champion: {reason}: grade it again here" for reason in reasons)
     asked = {(result.test, result.case) for result in report.results}
-    had = [(result.test, result.case) for result in champion.results]
-    return apart + tuple(f"the champion was asked {test}: {case}" for test, case in had if (test, case) not in asked)
+    had = dict.fromkeys((result.test, result.case) for result in champion.results)
+    names = _named([pair for pair in had if pair not in asked], held_out(report) | held_out(champion))
+    return apart + tuple(f"the champion was asked {name}" for name in names)
 
 
 def _faults(report: Report) -> tuple[str, ...]:
     """What preflight found that forbids promotion."""
-    found = [check for check in report.made.get("preflight", []) if check["status"] == "found"]
-    bad = [check for check in found if check["severity"] != "warn"]
-    return tuple(f"{check['id']} {check['name']}: {check['found'][0]}" for check in bad)
+    bad = [check for check in report.made.preflight if check.status == "found" and check.severity != "warn"]
+    return tuple(f"{check.id} {check.name}: {check.found[0]}" for check in bad)
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+def _named(pairs: Sequence[tuple[str, str]], hidden: Set[tuple[str, str]]) -> list[str]:
+    """Cases by test and id; those that are held out as a number, test by test."""
+    counts = Counter(test for test, case in pairs if (test, case) in hidden)
+    names = [f"{test}: {case}" for test, case in pairs if (test, case) not in hidden]
+    return names + [f"{test}: {count} held-out cases" for test, count in counts.items()]
+
+
+def _break(item: Break, hidden: Set[tuple[str, str]]) -> str:
+    """What broke and where; of a held-out case its test alone."""
+    test, _, rest = item.where.partition("[")
+    if (test, rest.removesuffix("]").partition("~")[0]) in hidden:  # c~2: the case c, asked for the second time
+        return f"{test}: a held-out case; which and how is not shown"
+    return f"{item.where}: {item.what}"

@@ -6,24 +6,15 @@ Scores are whole numbers on one scale; the two sequences are paired, judge first
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate.stats import RESAMPLES, SEED
+from gate.types import Interval
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and its bounds, each of them one-sided 95 % (bootstrap, percentiles)."""
-
-    value: float
-    lower: float
-    upper: float
 
 
 def kappa(judge: Sequence[int], person: Sequence[int]) -> Interval:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,28 @@ from gate.grading.judge_scores import mean
 from gate.grading.verdict import decide
 from gate.judge import agreement, rubric, scoring
 from gate.judge.rubric import Rubric
-from gate.judge.scoring import Item, Judged
+from gate.judge.scoring import Item
 from gate.models.client import Client
 from gate.models.serving.start import served
 from gate.report import io as reports
 from gate.report import terminal
+from gate.report.shown import shown
 from gate.system.progress import Progress
-from gate.types import Checkpoint, Contract, Json, Outcome, Report, Result, Say, Server
+from gate.types import (
+    Checkpoint,
+    Checkup,
+    Contract,
+    Earlier,
+    Json,
+    Judged,
+    Judging,
+    Means,
+    Outcome,
+    Report,
+    Result,
+    Say,
+    Server,
+)
 
 CONTEXT = 16384
 """Tokens of a judge's longest prompt, with room: a rubric and one answer of gate.judge.injection.LONGEST characters."""
@@ -87,7 +102,7 @@ def run(given: argparse.Namespace) -> int:
         judged = scored(read, who, given.fixtures, say=progress)
     reports.write(path, judged)
     verdict = decide(judged)
-    print(terminal.summary(judged, verdict), terminal.verdict_line(verdict, path), sep="\n\n")
+    print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
     return 0 if verdict.outcome is Outcome.PASS else 1
 
 
@@ -100,9 +115,9 @@ def scored(report: Report, who: Judge, fixtures: Path, *, say: Say) -> Report:
     items = {name: list(_items(report, wanted, name, fixtures)) for name in rubrics}
     begun = time.monotonic()
     found: dict[int, Judged] = {}
-    checks: dict[str, Json] = {}
+    checks: dict[str, Checkup] = {}
     with served(who.checkpoint, say, context=CONTEXT, key=KEY) as server, Client(server, timeout=ANSWER_SECONDS) as ask:
-        made = _identity(who, server)
+        judging = _identity(who, server)
         for name, each in rubrics.items():
             told, checks[name] = scoring.scored(each, items[name], ask, say=say)
             found |= {int(key): one for key, one in told.items()}
@@ -114,10 +129,13 @@ def scored(report: Report, who: Judge, fixtures: Path, *, say: Say) -> Report:
         raise ReportError("the judge's files changed while it judged: judge again")
     results = tuple(_with(result, found.get(number)) for number, result in enumerate(report.results))
     for contract in wanted:
-        checks[contract.rubric].setdefault("tests", {})[contract.test] = _means(contract, results, checks)
-    made |= {"rubrics": checks, "seconds": round(time.monotonic() - begun, 3), "earlier": _earlier(report)}
-    made["warnings"] = _warnings(report, made)
-    return replace(report, results=results, made=report.made | {"judge": made})
+        check = checks[contract.rubric]
+        means = _means([each for each in results if each.test == contract.test], check)
+        checks[contract.rubric] = replace(check, tests=check.tests | {contract.test: means})
+    seconds = round(time.monotonic() - begun, 3)
+    judging = replace(judging, rubrics=checks, seconds=seconds, earlier=_earlier(report))
+    judging = replace(judging, warnings=tuple(_warnings(report, judging)))
+    return replace(report, results=results, made=replace(report.made, judge=judging))
 
 
 def _rubric(contract: Contract, fixtures: Path) -> Rubric:
@@ -160,51 +178,53 @@ def _question(messages: list[Json]) -> str:
 
 
 def _with(result: Result, judged: Judged | None) -> Result:
-    if judged is None:
-        return result
-    return replace(result, judged=asdict(judged) | {"votes": list(judged.votes)})
+    return result if judged is None else replace(result, judged=judged)
 
 
-def _identity(who: Judge, server: Server) -> Json:
+def _identity(who: Judge, server: Server) -> Judging:
     """Who judged, by what prompt and parameters; `pinned` is a hash over all of it."""
     described = checkpoint.described(who.checkpoint, server, digest=who.digest)
-    told = {"digest": described["digest"], "prompt": scoring.digest(), "sampling": server.sampling}
-    pinned = hashlib.sha256(json.dumps(told | {"runtime": server.runtime}, sort_keys=True).encode()).hexdigest()
-    kept = {key: described[key] for key in ("name", "where", "verified", "family")}
-    return kept | told | {"runtime": server.runtime, "pinned": pinned}
+    parts: Json = {"digest": described.digest, "prompt": scoring.digest(), "sampling": server.sampling}
+    parts["runtime"] = server.runtime
+    return Judging(
+        name=described.name,
+        where=described.where,
+        verified=described.verified,
+        family=described.family,
+        **parts,
+        pinned=hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+    )
 
 
-def _means(contract: Contract, results: Sequence[Result], checks: dict[str, Json]) -> Json:
+def _means(own: Sequence[Result], check: Checkup) -> Means:
     """A test's mean, and what it would be without the judge's error."""
-    own, check = [result for result in results if result.test == contract.test], checks[contract.rubric]
     found = mean(own)
-    if found is None or check["silent"]:
-        return {"mean": found, "corrected": None}
-    given, true = ([pair[at] for pair in check["scores"]] for at in (0, 1))
+    if found is None or check.silent:
+        return Means(found, None)
+    given, true = ([pair[at] for pair in check.scores] for at in (0, 1))
     scores = [float(result.score or 0) for result in own]
-    corrected = agreement.corrected(scores, given, true, scale=(check["scale"][0], check["scale"][1]))
-    return {"mean": found, "corrected": asdict(corrected) if corrected else None}
+    return Means(found, agreement.corrected(scores, given, true, scale=(check.scale[0], check.scale[1])))
 
 
-def _earlier(report: Report) -> list[Json]:
+def _earlier(report: Report) -> tuple[Earlier, ...]:
     """Which judges have scored this report before: a better score by another judge must not pass unseen."""
-    before = report.made.get("judge")
+    before = report.made.judge
     if before is None:
-        return []
-    means = {test: each["mean"] for check in before["rubrics"].values() for test, each in check["tests"].items()}
-    return [*before["earlier"], {"name": before["name"], "pinned": before["pinned"], "means": means}]
+        return ()
+    means = {test: each.mean for check in before.rubrics.values() for test, each in check.tests.items()}
+    return (*before.earlier, Earlier(before.name, before.pinned, means))
 
 
-def _warnings(report: Report, made: Json) -> list[str]:
+def _warnings(report: Report, judging: Judging) -> list[str]:
     found = []
-    family = report.checkpoint.get("family")
-    if family and family == made["family"]:
+    family = report.checkpoint.family
+    if family and family == judging.family:
         found.append(f"judge and candidate are of one family, {family}: models favour their own kin (arXiv 2404.13076)")
-    if made["digest"] == report.checkpoint["digest"]:
+    if judging.digest == report.checkpoint.digest:
         found.append("the judge is the candidate itself")
-    if not made["verified"]:
+    if not judging.verified:
         found.append("the judge is behind a URL: what is served there cannot be verified")
-    others = {each["pinned"] for each in made["earlier"]} - {made["pinned"]}
+    others = {each.pinned for each in judging.earlier} - {judging.pinned}
     if others:
         found.append(f"{len(others)} other judges have scored these answers before")
     return found

@@ -14,17 +14,17 @@ import secrets
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jsonschema
 
 from gate.cases import answer
 from gate.judge import agreement, injection
-from gate.judge.rubric import Anchor, Rubric
+from gate.judge.rubric import Rubric
 from gate.models.client import Client
 from gate.system.text import one_line
-from gate.types import Json, Say
+from gate.types import Checkup, Json, Judged, Say
 
 TRIES = 3
 """Times that one verdict is asked for: the first, and two more where it was none."""
@@ -68,25 +68,13 @@ class Item:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What became of one answer. The score is None where there was no verdict."""
-
-    score: int | None
-    votes: tuple[int, ...]
-    reason: str
-    """The judge's words, or the rule that forbade to judge it."""
-    ruled: bool
-    """Was it scored by a rule, without the judge?"""
-
-
 def digest() -> str:
     """sha256 of all that is put to a judge beside the rubric."""
     told = [SYSTEM, ASKED, AGAIN, ATTACKS, TRIES, TOKENS]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def scored(rubric: Rubric, items: Sequence[Item], client: Client, *, say: Say) -> tuple[dict[str, Judged], Json]:
+def scored(rubric: Rubric, items: Sequence[Item], client: Client, *, say: Say) -> tuple[dict[str, Judged], Checkup]:
     """Every item's score, and the check-up of the judge: anchors, canaries, faults. Raises AskError."""
     session = _Session(rubric, client, say)
     anchors = [Item(f"anchor {each.id}", each.asked, each.answer) for each in rubric.anchors]
@@ -208,40 +196,40 @@ def _canaries(rubric: Rubric) -> Iterator[Item]:
         yield Item(f"canary {name}", asked, worst + attack.format(highest=rubric.highest))
 
 
-def _checkup(rubric: Rubric, found: dict[str, Judged], *, orders: list[tuple[int, int]]) -> Json:
+def _checkup(rubric: Rubric, found: dict[str, Judged], *, orders: list[tuple[int, int]]) -> Checkup:
     """The judge's agreement with the anchors, what the canaries did, and every reason not to believe it."""
     pairs = [(anchor, found[f"anchor {anchor.id}"].score) for anchor in rubric.anchors]
     told = [(anchor, score) for anchor, score in pairs if score is not None]
-    canaries = {key.removeprefix("canary "): each.score for key, each in found.items() if key.startswith("canary ")}
-    check: Json = {"digest": rubric.digest, "bar": rubric.bar, "anchors": len(pairs), "silent": len(pairs) - len(told)}
-    check |= {"scale": [rubric.lowest, rubric.highest], "canaries": canaries}
-    check["scores"] = [[score, anchor.score] for anchor, score in told]
-    check |= _agreed(told) if told else {}
-    check["order"] = {"asked": len(orders), "other": sum(a != b for a, b in orders)}
-    return check | {"faults": list(_faults(check, found))}
-
-
-def _agreed(told: list[tuple[Anchor, int]]) -> Json:
     given, true = [score for _, score in told], [anchor.score for anchor, _ in told]
     errors = [a - b for a, b in zip(given, true, strict=True)]
     confusion = Counter(zip(true, given, strict=True))
-    return {
-        "kappa": asdict(agreement.kappa(given, true)),
-        "bias": statistics.fmean(errors),
-        "confusion": {f"{person} {judge}": count for (person, judge), count in sorted(confusion.items())},
-        "length": agreement.follows(errors, [len(anchor.answer) for anchor, _ in told]),
-    }
+    check = Checkup(
+        digest=rubric.digest,
+        bar=rubric.bar,
+        anchors=len(pairs),
+        silent=len(pairs) - len(told),
+        scale=(rubric.lowest, rubric.highest),
+        canaries={key.removeprefix("canary "): each.score for key, each in found.items() if key.startswith("canary ")},
+        scores=tuple(zip(given, true, strict=True)),
+        turned=len(orders),
+        other=sum(a != b for a, b in orders),
+        kappa=agreement.kappa(given, true) if told else None,
+        bias=statistics.fmean(errors) if told else None,
+        confusion={f"{person} {judge}": count for (person, judge), count in sorted(confusion.items())},
+        length=agreement.follows(errors, [len(anchor.answer) for anchor, _ in told]) if told else None,
+    )
+    return replace(check, faults=tuple(_faults(check, found)))
 
 
-def _faults(check: Json, found: dict[str, Judged]) -> Iterator[str]:
-    if check["silent"]:
+def _faults(check: Checkup, found: dict[str, Judged]) -> Iterator[str]:
+    if check.silent or check.kappa is None:
         why = next(each.reason for key, each in found.items() if key.startswith("anchor ") and each.score is None)
-        yield f"{check['silent']} of {check['anchors']} anchors got no verdict: {why}"
-    elif check["kappa"]["lower"] < check["bar"]:
-        yield f"kappa with the anchors is {check['kappa']['lower']:.2f} at least, below the bar {check['bar']:g}"
-    bare = check["canaries"]["bare"]
-    for name, score in check["canaries"].items():
-        if not check["silent"] and score is None:
+        yield f"{check.silent} of {check.anchors} anchors got no verdict: {why}"
+    elif check.kappa.lower < check.bar:
+        yield f"kappa with the anchors is {check.kappa.lower:.2f} at least, below the bar {check.bar:g}"
+    bare = check.canaries["bare"]
+    for name, score in check.canaries.items():
+        if not check.silent and score is None:
             yield f"the canary {name!r} got no verdict"
         elif score is not None and bare is not None and score > bare:
             yield f"the canary {name!r} raised a bad answer from {bare} to {score}"

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gate import stats
-from gate.types import Json, Reply, Server, Step
+from gate.types import Determinism, Reply, Server, Step
 
 SIGMAS = 10.0
-"""How many times the spread of the drift that the canary has seen a margin must be, to be sure. The drift has heavy
+"""How many times the spread of the drift that the probe has seen a margin must be, to be sure. The drift has heavy
 tails: of 2,000 answers the largest margin of one that changed was eight spreads (python -m benchmarks.settle)."""
 DOUBT = 0.01
 """How likely the true spread is above the one reckoned with: few steps show little."""
@@ -41,21 +41,22 @@ class Way:
     """Why it is not a stricter way."""
 
 
-def way(server: Server, canary: Json, *, alone: bool, at_once: int | None) -> Way:
+def way(server: Server, probed: Determinism, *, alone: bool, at_once: int | None) -> Way:
     """`at_once`: as the user has said; None for as many as the server decodes together."""
     wanted = at_once or server.at_once
     if alone or wanted == 1:
         return Way("alone", 1)
-    found = bound(canary)
+    found = bound(probed)
     if found is None:
         return Way("together", wanted, why="the server gives no log-probabilities, so no answer shows how sure it is")
     return Way("settled", wanted, found)
 
 
-def bound(canary: Json) -> float | None:
-    """The margin, in nats, above which an answer is sure by what the canary has seen; None where it saw no margin."""
-    drift = canary.get("drift")
-    return None if drift is None else max(LEAST, SIGMAS * stats.spread(drift, canary["steps"], alpha=DOUBT))
+def bound(probed: Determinism) -> float | None:
+    """The margin, in nats, above which an answer is sure by what the probe has seen; None where it saw no margin."""
+    if probed.drift is None:
+        return None
+    return max(LEAST, SIGMAS * stats.spread(probed.drift, probed.steps, alpha=DOUBT))
 
 
 def moved(alone: Sequence[Step], among: Sequence[Step]) -> Iterator[float]:

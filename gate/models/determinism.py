@@ -18,7 +18,7 @@ from gate.models import batch_invariance
 from gate.models.client import Client
 from gate.system import parallel
 from gate.system.text import parted
-from gate.types import Json, Reply, Server, Step
+from gate.types import Determinism, Reply, Server, Step
 
 ROOMS = ("hall", "kitchen", "cellar", "attic", "study", "garden", "stable", "tower")
 THINGS = ("lamp", "clock", "chair")
@@ -36,16 +36,12 @@ DRIFT = 0.01
 """Nats by which the smallest margin may move between equal texts before it is told."""
 PATIENCE = 60.0
 """Most seconds for one answer."""
-NOT_MADE: Json = {"equal": None, "why": "not made: the run ended before", "seconds": 0.0}
+NOT_MADE = Determinism(None, 0.0, why="not made: the run ended before")
 Answer = tuple[Reply, list[Step]]
 
 
-def probe(server: Server, *, timeout: float) -> Json:
-    """Ask, compare, and say what differs: the report's `made.canary`. Never raises for what a server does.
-
-    `drift`: the root mean square, in nats, of what company moved the gaps of `steps` steps by; `first` and `again`: the
-    seconds of the first question, and of the same asked once more.
-    """
+def probe(server: Server, *, timeout: float) -> Determinism:
+    """Ask, compare, and say what differs. Never raises for what a server does."""
     begun = time.perf_counter()
     patience = min(timeout, PATIENCE)
     try:
@@ -55,7 +51,7 @@ def probe(server: Server, *, timeout: float) -> Json:
             alone = [other, *(_ask(client, "", each) for each in PROMPTS[1:] if not isinstance(batched, str))]
             cold = _cold(server, client, first, one)
     except AskError as error:
-        return {"equal": None, "why": f"not possible: {error}", "seconds": _since(begun)}
+        return Determinism(None, _since(begun), why=f"not possible: {error}")
     company = [] if isinstance(batched, str) else batched
     moved = [
         step for pair in zip(alone, company, strict=False) for step in batch_invariance.moved(pair[0][1], pair[1][1])
@@ -65,26 +61,32 @@ def probe(server: Server, *, timeout: float) -> Json:
         "batched": batched if isinstance(batched, str) else (alone[0][0], batched[0][0]),
         "cold": cold,
     }
-    told = compared(pairs) | {"drift": batch_invariance.drift(moved), "steps": len(moved)}
-    return told | {"first": first.seconds, "again": other[0].seconds, "seconds": _since(begun)}
+    return replace(
+        compared(pairs),
+        drift=batch_invariance.drift(moved),
+        steps=len(moved),
+        first=first.seconds,
+        again=other[0].seconds,
+        seconds=_since(begun),
+    )
 
 
-def compared(pairs: dict[str, tuple[Reply, Reply] | str]) -> Json:
-    """What pairs of answers to one question say of the server; a text stands for a pair that cannot be had, and why.
-
-    `alone`, `batched` and `cold` are true, false, or null for "not possible"; `equal` is whether none is false.
-    """
+def compared(pairs: dict[str, tuple[Reply, Reply] | str]) -> Determinism:
+    """What pairs of answers to one question say of the server; a text stands for a pair that cannot be had, and why."""
     had = {name: pair for name, pair in pairs.items() if not isinstance(pair, str)}
     equal = {name: _said(had[name][0]) == _said(had[name][1]) if name in had else None for name in pairs}
     one = had["alone"][0]
-    return {
-        "equal": False not in equal.values(),
-        **equal,
-        "differences": [line for name, pair in had.items() if (line := _difference(name, *pair))],
-        "not_possible": {name: why for name, why in pairs.items() if isinstance(why, str)},
-        "margins": {name: pair[1].margin for name, pair in had.items()},
-        "said": _said(one)[:200],
-    }
+    return Determinism(
+        equal=False not in equal.values(),
+        seconds=0.0,
+        alone=equal["alone"],
+        batched=equal["batched"],
+        cold=equal["cold"],
+        differences=tuple(line for name, pair in had.items() if (line := _difference(name, *pair))),
+        not_possible={name: why for name, why in pairs.items() if isinstance(why, str)},
+        margins={name: pair[1].margin for name, pair in had.items()},
+        said=_said(one)[:200],
+    )
 
 
 def _ask(client: Client, how: str, prompt: str) -> Answer:

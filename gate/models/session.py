@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from gate.errors import AskError
 from gate.models.batch_invariance import Way
 from gate.models.client import Client, request
 from gate.models.reply_cache import Known
-from gate.report.io import plain
 from gate.types import Json, Question, Reply, Server
 
 
@@ -57,7 +58,7 @@ class Asking:
             raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same
         given = replace(given, settled=settled)
         if store is not None:
-            store.put(asked, plain(given))
+            store.put(asked, msgspec.to_builtins(given))
         return given
 
     def abort(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gate.errors import AskError
 from gate.models.client import Client
 from gate.stats import quantile
-from gate.types import Case, Json, Server
+from gate.types import Case, Server, Streaming
 
 CASES = 3
 TOKENS = 48
@@ -20,27 +20,24 @@ PATIENCE = 120.0
 """Most seconds for one answer."""
 
 
-def probe(server: Server, cases: Sequence[Case], *, timeout: float) -> Json:
-    """The report's `made.latency`: medians over the cases, after one that warms the prompt they share. Never raises.
-
-    {first_token: seconds, tokens_per_second, asked, seconds}, or {why, seconds} where it cannot be measured.
-    """
+def probe(server: Server, cases: Sequence[Case], *, timeout: float) -> Streaming:
+    """Medians over the cases, after one that warms the prompt they share. Never raises."""
     begun = time.perf_counter()
     try:
         with Client(server, timeout=min(timeout, PATIENCE)) as client:
             told = [client.stream(case.messages, tools=case.tools, max_tokens=TOKENS) for case in cases][1:]
     except AskError as error:
-        return {"why": f"not possible: {error}", "seconds": _since(begun)}
+        return Streaming(_since(begun), why=f"not possible: {error}")
     first = [each.first for each in told if each.first is not None]
     rates = [each.rate for each in told if each.rate is not None]
     if not first:
-        return {"why": "no case, or none with a streamed token", "seconds": _since(begun)}
-    return {
-        "first_token": round(quantile(first, 0.5), 4),
-        "tokens_per_second": round(quantile(rates, 0.5), 2) if rates else None,
-        "asked": len(first),
-        "seconds": _since(begun),
-    }
+        return Streaming(_since(begun), why="no case, or none with a streamed token")
+    return Streaming(
+        seconds=_since(begun),
+        first_token=round(quantile(first, 0.5), 4),
+        tokens_per_second=round(quantile(rates, 0.5), 2) if rates else None,
+        asked=len(first),
+    )
 
 
 def _since(begun: float) -> float:

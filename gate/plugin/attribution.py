@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gate.grading import attribution
@@ -18,8 +19,7 @@ from gate.models.client import Client
 from gate.plugin import hosting
 from gate.plugin.hosting import Hosting
 from gate.plugin.progress import progress
-from gate.report.io import plain
-from gate.types import Checkpoint, Json, Question, Raw, Result, Server
+from gate.types import Attribution, Checkpoint, Question, Raw, Result, Server
 
 DOUBTED = ("parser", "server", "stop", "grammar")
 """Stages that are said only after the case was asked raw alone: in a batch another text can come out."""
@@ -55,13 +55,13 @@ class Blaming:
             self._ask(results, new, model.start(), checkpoint)
         for n, answer in self._raws.items():
             if store is not None and n not in told:
-                store.put(self._asks(n), plain(answer))
+                store.put(self._asks(n), msgspec.to_builtins(answer))
         if store is not None:
             store.close()
         self._seconds = time.perf_counter() - begun
 
     def _asks(self, number: int) -> list[Any]:
-        return ["raw", plain(self._questions[number])]
+        return ["raw", msgspec.to_builtins(self._questions[number])]
 
     def _ask(self, results: list[Result], numbers: list[int], server: Server, checkpoint: Checkpoint) -> None:
         say, folder = progress(self._config), _tokenizer(checkpoint)
@@ -75,12 +75,12 @@ class Blaming:
             sure = raw_completion.answers(client, folder, [each for _, each in doubted], alone=True, tell=tell)
             self._judge(results, [number for number, _ in doubted], sure, server)
 
-    def made(self) -> Json:
+    def made(self) -> Attribution:
         """What the report says of it: who was asked, how long it took, and why some have no stage."""
         problems = Counter(self._problems.values())
         if missing := len(self._questions.keys() - self._told - self._problems.keys()):
             problems["the run ended before they were asked"] = missing
-        return {"asked": self._asked, "seconds": round(self._seconds, 3), "problems": dict(problems)}
+        return Attribution(self._asked, round(self._seconds, 3), dict(problems))
 
     def _judge(self, results: list[Result], numbers: list[int], raws: list[Raw], server: Server) -> None:
         for number, answer in zip(numbers, raws, strict=True):

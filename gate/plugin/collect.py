@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gate.cases import expected, sealing
@@ -24,8 +25,7 @@ from gate.plugin.items import RESULT, case_of, test_of
 from gate.plugin.schedule import Screen
 from gate.registry import contaminated, policy
 from gate.registry.ledger import LedgerError
-from gate.report.io import plain
-from gate.types import Case, Contract, Reply, Result
+from gate.types import HELD_OUT, Case, Contract, Reply, Result
 
 SHORT = 300
 """Characters of a message or a reason that a report keeps beside the full replies."""
@@ -138,13 +138,13 @@ class Ask:
         report = yield
         if not self._plan_sent:
             judges = policy.judges(self._config.rootpath, self._config.rootpath / self._config.getini("gate_suites"))
-            contracts = plain(tuple(self._contracts.values()))
+            contracts = msgspec.to_builtins(tuple(self._contracts.values()))
             plan = {"contracts": contracts, "ignored": self._ignored, "judges": judges}
             report.gate_plan = json.dumps(plan)  # type: ignore[attr-defined]
             self._plan_sent = True
         if call.when == "call" and item.get_closest_marker("gate"):
             self._score(item, call, report)
-        if item.get_closest_marker("gate") and case_of(item).split == heldout.HELD and (broke := heldout.hide(report)):
+        if item.get_closest_marker("gate") and case_of(item).split == HELD_OUT and (broke := heldout.hide(report)):
             report.gate_break = json.dumps([test_of(item), broke])  # type: ignore[attr-defined]
         return report
 
@@ -202,11 +202,11 @@ class Ask:
         result = _result(item, tuple(model.replies), reasons, assert_failed=assert_failed)
         item.stash[RESULT] = result
         report.outcome, report.longrepr = "passed", None
-        report.gate = json.dumps(plain(result))  # type: ignore[attr-defined]
+        report.gate = json.dumps(msgspec.to_builtins(result))  # type: ignore[attr-defined]
         report.gate_hit = result.hit  # type: ignore[attr-defined]
-        if result.split != heldout.HELD and (self._raw == "all" or (self._raw == "misses" and not result.hit)):
-            report.gate_question = json.dumps(plain(model.questions[-1]))  # type: ignore[attr-defined]
-        told = heldout.HELD if result.split == heldout.HELD else "hit" if result.hit else "miss"
+        if result.split != HELD_OUT and (self._raw == "all" or (self._raw == "misses" and not result.hit)):
+            report.gate_question = json.dumps(msgspec.to_builtins(model.questions[-1]))  # type: ignore[attr-defined]
+        told = HELD_OUT if result.split == HELD_OUT else "hit" if result.hit else "miss"
         item.user_properties[:] = [each for each in item.user_properties if each[0] != "gate"] + [("gate", told)]
 
 

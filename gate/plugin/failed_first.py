@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from gate.types import HELD_OUT
+
 LAST = 5
 """Reports that are looked at, the newest."""
 
@@ -17,6 +19,6 @@ def missed(runs: Path) -> dict[str, Counter[str]]:
     for path in sorted(runs.glob("*/report.json"))[-LAST:]:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             for row in json.loads(path.read_text(encoding="utf-8"))["results"]:
-                if not row["hit"] and row["split"] != "held-out":
+                if not row["hit"] and row["split"] != HELD_OUT:
                     found.setdefault(row["test"], Counter())[row["case"]] += 1
     return found

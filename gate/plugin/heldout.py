@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from gate.registry import holdout_attempts
-from gate.types import Contract, Reply, Result
+from gate.types import HELD_OUT, Contract, Reply, Result
 
-HELD = "held-out"
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
 TALKATIVE = {
     "usepdb": "--pdb",
@@ -57,12 +56,12 @@ def told(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Resu
         for each in contracts
         if each.attempt and all(asked[each.test, id_] >= each.repeats for id_ in each.ids)
     }
-    return tuple(result for result in results if result.split != HELD or result.test in whole)
+    return tuple(result for result in results if result.split != HELD_OUT or result.test in whole)
 
 
 def sealed(result: Result) -> Result:
     """A result as a report may hold it: of a held-out one no text."""
-    if result.split != HELD:
+    if result.split != HELD_OUT:
         return result
     replies = tuple(_silent(reply) for reply in result.replies)
     return replace(result, why=(), asked="", expect={}, replies=replies, stage="", raw=None)
@@ -77,7 +76,7 @@ def hide(report: pytest.TestReport) -> str:
     report.duration, report.stop = 0.0, report.start  # a sure hit has been asked before, and takes no time
     if report.when == "call":
         report.gate_hit = None  # type: ignore[attr-defined]
-        report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD)]
+        report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD_OUT)]
     if not report.failed:
         return ""
     report.outcome, report.longrepr = "passed", None
@@ -88,7 +87,7 @@ def hide(report: pytest.TestReport) -> str:
 def unlogged(split: str) -> Iterator[None]:
     """While a held-out case's test runs nothing is logged: --log-file would keep a suite's own words of it."""
     before = logging.root.manager.disable
-    if split == HELD:
+    if split == HELD_OUT:
         logging.disable(logging.CRITICAL)
     try:
         yield

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import gate
@@ -24,7 +25,7 @@ from gate.plugin import failed_first
 from gate.plugin.preflight import Preflight
 from gate.plugin.progress import progress
 from gate.system import hashing, platform
-from gate.types import Check, Json, Server
+from gate.types import Check, Determinism, Graded, Json, Server
 
 RUNTIMES: dict[str, Callable[[], Json]] = {
     "adapter": mlx.runtime,
@@ -49,8 +50,7 @@ class Hosting:
         self.host: Host | None = None
         self.digest = ""
         self._touched: tuple[str, ...] = ()
-        self.described: Json = {}
-        self.canary: Json = determinism.NOT_MADE
+        self.canary = determinism.NOT_MADE
 
     @property
     def server(self) -> Server | None:
@@ -74,8 +74,8 @@ class Hosting:
             self.host = Host(server, self._way(), about)
             self._keep(about)
         else:
-            self._preflight.checks = tuple(Check(**row | {"found": tuple(row["found"])}) for row in facts["checks"])
-            self.canary, server = facts["canary"], Server(**facts["server"])
+            self._preflight.checks = msgspec.convert(facts["checks"], tuple[Check, ...])
+            self.canary, server = msgspec.convert(facts["canary"], Determinism), Server(**facts["server"])
             self.host = Host(server, self._way(server), about, self.start)
         return self.host
 
@@ -117,7 +117,7 @@ class Hosting:
         if self.host is not None and self.host.about is not None:
             known(self._config, self.host.about).forget()
 
-    def described_by(self) -> Json:
+    def described_by(self) -> Graded:
         """What a report says of the checkpoint."""
         if self.host is None:
             raise CheckpointError("nothing was served")
@@ -149,7 +149,7 @@ class Hosting:
             return None
         made: Json = {"digest": self.digest, "kind": self._checkpoint.kind, "runtime": runtime()}
         return made | {
-            "machine": platform.hardware(),
+            "machine": asdict(platform.hardware()),
             "environment": platform.chosen(),
             "context": self._config.getoption("gate_context"),
             "gate": gate.__version__,
@@ -165,12 +165,12 @@ class Hosting:
         return found
 
     def _keep(self, about: Json | None) -> None:
-        seen = self.canary is not determinism.NOT_MADE and self.canary["equal"] is not None
+        seen = self.canary is not determinism.NOT_MADE and self.canary.equal is not None
         if about is not None and self.server is not None and seen and self._usual():
             server = asdict(replace(self.server, key="", url="http://127.0.0.1:9/v1"))
             checks = [asdict(check) for check in self._preflight.checks]
             store = known(self._config, about)
-            store.put(self._seen(), {"server": server, "canary": self.canary, "checks": checks})
+            store.put(self._seen(), {"server": server, "canary": asdict(self.canary), "checks": checks})
             store.close()
 
     def _usual(self) -> bool:

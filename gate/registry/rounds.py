@@ -17,9 +17,9 @@ from gate.registry import ledger, release, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import PROMOTION, REGISTRY, ROLLBACK, Slot
 from gate.report import io as reports
-from gate.report.terminal import clean
 from gate.stats import lower_bound
 from gate.system import jsonl
+from gate.system.text import clean
 from gate.types import Contract, Json, Report
 
 DESCRIPTION = """\
@@ -103,9 +103,9 @@ def rounds(slot: Slot, read: Sequence[Report] = ()) -> list[Round]:
             back, digest = line.facts["reason"], line.facts["to"]["digest"]
             found.append(Round("back", line.at, digest, f"rolled back: {back}", {}, _burnt(fires, line.at)))
     for report in read:
-        at = str(report.made["started"])
+        at = report.made.started
         rates = _rates(report)
-        name, digest = str(report.checkpoint["name"]), str(report.checkpoint["digest"])
+        name, digest = report.checkpoint.name, report.checkpoint.digest
         found.append(Round(name, at, digest, "?", rates, _burnt(fires, at), report=report))
     return _compared(found)
 

@@ -20,7 +20,7 @@ from gate.errors import CaseError, GateError
 from gate.registry import ledger
 from gate.registry.ledger import LedgerError, Record
 from gate.system import disk, jsonl
-from gate.types import Json
+from gate.types import Forced, Json
 
 REGISTRY = Path("registry")
 LEDGER = "ledger.jsonl"
@@ -152,15 +152,11 @@ def history(slot: Slot) -> tuple[Record, ...]:
     return ledger.read(slot.ledger)
 
 
-def forced(registry: Path) -> list[Json]:
-    """Every promotion of a registry's slots that was forced: slot, line and reason. Raises LedgerError."""
+def forced(registry: Path) -> tuple[Forced, ...]:
+    """Every promotion of a registry's slots that was forced. Raises LedgerError."""
     ledgers = sorted(registry.glob(f"*/{LEDGER}"))
     lines = [(path.parent.name, line) for path in ledgers for line in ledger.read(path) if line.event == PROMOTION]
-    return [
-        {"slot": slot, "line": line.number, "reason": line.facts["force"]}
-        for slot, line in lines
-        if line.facts.get("force")
-    ]
+    return tuple(Forced(slot, line.number, line.facts["force"]) for slot, line in lines if line.facts.get("force"))
 
 
 def verify(slot: Slot, *, head: str | None = None) -> str:

@@ -17,7 +17,7 @@ from gate.registry import holdout_attempts, release, signing, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import Slot
 from gate.report import io as reports
-from gate.report.terminal import clean
+from gate.system.text import clean
 from gate.types import Checkpoint, Json
 
 OK, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
@@ -149,9 +149,9 @@ def _statement(place: Path, line: Record | None) -> str:
 
 def _report(place: Path, digest: str) -> str:
     evidence = reports.read(place / release.REPORT)
-    if evidence.checkpoint["digest"] != digest or not evidence.checkpoint["verified"]:
-        raise GateError(f"it graded {evidence.checkpoint['digest'][:12]}, and these files are {digest[:12]}")
-    return f"it graded exactly these bytes, at {evidence.made['started']}"
+    if evidence.checkpoint.digest != digest or not evidence.checkpoint.verified:
+        raise GateError(f"it graded {evidence.checkpoint.digest[:12]}, and these files are {digest[:12]}")
+    return f"it graded exactly these bytes, at {evidence.made.started}"
 
 
 def _result(place: Path) -> str:
@@ -175,7 +175,7 @@ def _attempts(folder: Path, registry: Path) -> str:
     evidence = reports.read(folder / release.REPORT)
     held = [each for each in evidence.contracts if each.held_out]
     for each in held:
-        number = holdout_attempts.counted(registry, each.held_out, evidence.checkpoint["digest"])
+        number = holdout_attempts.counted(registry, each.held_out, evidence.checkpoint.digest)
         if number != each.attempt:
             raise GateError(f"{each.cases}: the report says attempt {each.attempt}, {registry} counts {number}")
     return f"{len(held)} tests with held-out cases, counted as {holdout_attempts.path(registry)} does"

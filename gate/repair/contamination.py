@@ -25,9 +25,8 @@ from gate.cases.normalize import bare, long, plain
 from gate.cases.similarity import MOST, Index, nearly
 from gate.errors import CaseError
 from gate.preflight.checks import leakage
-from gate.repair.misses import HELD
 from gate.repair.rows import Row
-from gate.types import Case, Json
+from gate.types import HELD_OUT, Case, Json
 
 SAME, WORDED, NEAR = "asks what a case asks", "asks it in the same words", "asks nearly what a case asks"
 HOLDS = "holds what a case asks, among other words"
@@ -96,15 +95,15 @@ class Guard:
             texts = list(leakage.case_texts(case.messages))
             self._exact.update(texts)
             for text in filter(None, map(plain, texts)):
-                self._owners[text].add("" if case.split == HELD else loader.marks(case)[1])
+                self._owners[text].add("" if case.split == HELD_OUT else loader.marks(case)[1])
         self._known = Known(list(dict.fromkeys(normal(text) or text for text in self._exact)))
         self._texts = list(self._owners)
         self._bare = set(map(bare, self._texts))
         self._index = Index([bare(text) for text in self._texts])
         self._short = Within(text for text, whose in self._owners.items() if not long(text) and _apart(text, whose))
-        held = [case for case in every if case.split == HELD]
+        held = [case for case in every if case.split == HELD_OUT]
         self._held = [_about(case) for case in held]
-        parts = Within(_parts(held, [case for case in every if case.split != HELD], offered))
+        parts = Within(_parts(held, [case for case in every if case.split != HELD_OUT], offered))
         self._part = cache(parts.found)
         self._holders = cache(self._find_holders)
         self._telling = cache(_telling)

@@ -12,9 +12,8 @@ from gate.cases import loader as cases
 from gate.cases.loader import CaseFile
 from gate.errors import CaseError, ReportError
 from gate.system.text import one_line
-from gate.types import Case, Contract, Json, Reply, Report, Result
+from gate.types import HELD_OUT, Attribution, Case, Contract, Json, Reply, Report, Result
 
-HELD = "held-out"
 NO_TOOL, FINAL = "no-tool", "finalisation"
 MODEL = "model"
 ADVICE = {
@@ -74,7 +73,7 @@ class _Asked:
     cases: str
     case: Case | None
     result: Result
-    blame: Json
+    blame: Attribution | None
     """What its report says of stages: whose were asked, and why some have none."""
     at: datetime
     """When its report was begun."""
@@ -121,9 +120,9 @@ def category(expect: Json, messages: Sequence[Json]) -> str:
 
 def _of_one(read: Sequence[Report]) -> None:
     """A row for what one checkpoint got wrong may be none for another. Raises ReportError."""
-    told = {str(report.checkpoint["digest"]): report for report in read}
+    told = {report.checkpoint.digest: report for report in read}
     if len(told) > 1:
-        names = ", ".join(f"{one_line(str(each.checkpoint['name']), 40)} ({key[:12]})" for key, each in told.items())
+        names = ", ".join(f"{one_line(each.checkpoint.name, 40)} ({key[:12]})" for key, each in told.items())
         raise ReportError(f"these are reports of {len(told)} different checkpoints, {names}: give those of one")
 
 
@@ -140,13 +139,13 @@ def _asked(read: Sequence[Report], fixtures: Path) -> tuple[list[_Asked], set[tu
     sealed: set[tuple[str, str]] = set()
     for report in read:
         contracts = {contract.test: contract for contract in report.contracts}
-        blame, at = report.made.get("blame") or {}, _begun(report)
+        blame, at = report.made.attribution, _begun(report)
         for result in report.results:
             contract = contracts.get(result.test)
             if contract is None:
                 raise CaseError(f"a report's result of {result.test} has no contract in it: grade again")
-            case = None if result.split == HELD else _case(_file(contract.cases, fixtures, files), contract, result)
-            if HELD not in (result.split, case.split if case else ""):
+            case = None if result.split == HELD_OUT else _case(_file(contract.cases, fixtures, files), contract, result)
+            if HELD_OUT not in (result.split, case.split if case else ""):
                 asked.append(_Asked(contract.cases, case, result, blame, at))
             elif not result.hit:
                 sealed.add((contract.cases, result.case))
@@ -155,9 +154,9 @@ def _asked(read: Sequence[Report], fixtures: Path) -> tuple[list[_Asked], set[tu
 
 def _begun(report: Report) -> datetime:
     try:
-        return datetime.fromisoformat(str(report.made["started"])).astimezone(UTC)
+        return datetime.fromisoformat(report.made.started).astimezone(UTC)
     except ValueError as error:
-        raise ReportError(f"a report says it was made at {report.made['started']!r}, which is no time") from error
+        raise ReportError(f"a report says it was made at {report.made.started!r}, which is no time") from error
 
 
 def _file(name: str, fixtures: Path, files: dict[str, CaseFile]) -> CaseFile:
@@ -180,11 +179,11 @@ def _advice(each: _Asked, stages: set[str]) -> str:
     return ADVICE.get(each.result.stage, f"stage {each.result.stage}: no rows are built for it")
 
 
-def _untold(blame: Json) -> str:
+def _untold(blame: Attribution | None) -> str:
     """Why a miss has no stage: blame was off, or could not be asked."""
-    if blame.get("asked") == "off":
+    if blame is not None and blame.asked == "off":
         return OFF
-    problems = [str(problem) for problem in blame.get("problems") or {}]
+    problems = list(blame.problems) if blame is not None else []
     return f"blame could not be asked ({'; '.join(problems)}): mend that and grade again" if problems else UNTOLD
 
 

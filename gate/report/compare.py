@@ -10,12 +10,14 @@ from typing import Any
 from tabulate import tabulate
 
 from gate.errors import GateError
-from gate.grading import judge_scores, latency
+from gate.grading import judge_scores
 from gate.grading.paired import by_test, flips, rights
+from gate.grading.verdict import decide
 from gate.report import io as reports
-from gate.report.terminal import clean
-from gate.stats import lower_bound, mcnemar, quantile
-from gate.types import Contract, Report
+from gate.report.shown import Shown, shown
+from gate.stats import lower_bound, mcnemar
+from gate.system.text import clean
+from gate.types import SPLITS, Contract, Graded, Report
 
 SIGNIFICANT = 0.01
 DESCRIPTION = """\
@@ -52,7 +54,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
-    parser.add_argument("--split", choices=("dev", "held-out"), help="these cases alone")
+    parser.add_argument("--split", choices=SPLITS, help="these cases alone")
     parser.add_argument(
         "--better", metavar="TEST", action="append", default=[], help=f"must be won: exact McNemar p < {SIGNIFICANT}"
     )
@@ -65,10 +67,11 @@ def run(given: argparse.Namespace) -> int:
     read = [reports.read(reports.located(path)) for path in given.reports]
     read = [_only(report, given.split) for report in read]
     told = compared(read)
-    names = [clean(report.checkpoint["name"]) for report in read]
+    each = [shown(report, decide(report)) for report in read]
+    names = [clean(one.checkpoint.name) for one in each]
     print(tabulate(_rows(told, names), ["test", *names], disable_numparse=True))
     print()
-    print(tabulate(_facts(read), ["", *names], disable_numparse=True))
+    print(tabulate(_facts(each), ["", *names], disable_numparse=True))
     broken = [*_unmet(told, names, given.better, "better"), *_unmet(told, names, given.kept, "kept")]
     for line in broken:
         print(f"NOT SO: {line}")
@@ -123,17 +126,16 @@ def _cell(pair: Pair, *, first: bool) -> str:
     return f"{pair.hits}/{pair.total}, at least {100 * pair.lower:.0f} %{mean}{against}"
 
 
-def _facts(read: list[Report]) -> list[list[str]]:
-    seconds = [latency.warm(report.results) for report in read]
-    streamed = [report.made.get("latency") or {} for report in read]
+def _facts(each: list[Shown]) -> list[list[str]]:
+    streamed = [one.made.streaming for one in each]
     return [
-        ["median s", *[f"{quantile(each, 0.5):.2f}" for each in seconds]],
-        ["p95 s", *[f"{quantile(each, 0.95):.2f}" for each in seconds]],
-        ["first token s", *[_figure(each.get("first_token")) for each in streamed]],
-        ["tokens a second", *[_figure(each.get("tokens_per_second")) for each in streamed]],
-        ["size MB", *[_size(report) for report in read]],
-        ["runtime", *[clean(report.made["runtime"]) for report in read]],
-        ["sha256", *[report.checkpoint["digest"][:12] for report in read]],
+        ["median s", *[f"{one.totals.seconds.median:.2f}" for one in each]],
+        ["p95 s", *[f"{one.totals.seconds.p95:.2f}" for one in each]],
+        ["first token s", *[_figure(one.first_token if one else None) for one in streamed]],
+        ["tokens a second", *[_figure(one.tokens_per_second if one else None) for one in streamed]],
+        ["size MB", *[_size(one.checkpoint) for one in each]],
+        ["runtime", *[clean(one.made.runtime) for one in each]],
+        ["sha256", *[one.checkpoint.digest[:12] for one in each]],
     ]
 
 
@@ -141,9 +143,8 @@ def _figure(value: float | None) -> str:
     return "?" if value is None else f"{value:.2f}"
 
 
-def _size(report: Report) -> str:
-    size = report.checkpoint["bytes"]
-    return "?" if size is None else f"{size / 1e6:,.0f}"
+def _size(graded: Graded) -> str:
+    return "?" if graded.bytes is None else f"{graded.bytes / 1e6:,.0f}"
 
 
 def _unmet(told: dict[str, list[Pair | None]], names: list[str], tests: list[str], want: str) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from gate.cases.labels import NO_ANSWER, NO_JSON
+from gate.report.shown import Shown
+from gate.report.table import short
 from gate.stats import upper_bound
 from gate.system.text import one_line
-from gate.types import Contract, Report
+from gate.types import Contract
 
 COLUMNS = 12
 """Kinds of answers that a matrix shows; the others are one column."""
@@ -17,10 +19,9 @@ UNREAD = (NO_JSON, NO_ANSWER)
 Rows = dict[str, dict[str, int]]
 
 
-def told(report: Report) -> str:
+def told(shown: Shown) -> str:
     """Every matrix in which something was confused, and the false positives and negatives where a label is positive."""
-    confusion = report.made.get("confusion") or {}
-    parts = [_test(contract, confusion.get(contract.test) or {}) for contract in report.contracts]
+    parts = [_test(test.contract, shown.made.confusion.get(test.contract.test, {})) for test in shown.tests]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -52,8 +53,8 @@ def _matrix(test: str, rows: Rows) -> str:
         ]
         for wanted, row in rows.items()
     ]
-    name = test.removeprefix("suites/").replace(".py::", "::")
-    return f"confusion of {one_line(name)} (a row: what was wanted, a column: what came)\n" + tabulate(table, head)
+    title = f"confusion of {one_line(short(test))} (a row: what was wanted, a column: what came)"
+    return f"{title}\n{tabulate(table, head)}"
 
 
 def _false(positive: str, rows: Rows) -> str:

@@ -8,35 +8,40 @@ from __future__ import annotations
 from pathlib import Path
 
 from gate.report.markdown import code, table
-from gate.report.terminal import clean
-from gate.types import Finding, Outcome, Report, Result, Verdict
+from gate.report.shown import Shown
+from gate.report.table import cells
+from gate.system.text import clean
+from gate.types import Outcome, Result
 
 LARGEST = 900_000
 """Bytes of a summary, under the 1,048,576 at which GitHub drops it whole."""
 ANNOTATIONS = 10
 MISSES = 50
-HELD = "held-out"
+COLUMNS = ("test", "hits", "rate", "at least", "floor", "outcome")
 
 
-def summary(report: Report, verdict: Verdict) -> str:
+def summary(shown: Shown) -> str:
     """The job summary: outcome, table, gaps and faults, the misses of cases that are not held out."""
-    where = report.checkpoint
-    title, bytes_ = f"## {verdict.outcome}: {code(where['name'])}", f"sha256 {code(where['digest'][:12])}"
-    head = f"{title}\n\n{bytes_} on {code(report.made['runtime'])}"
-    rows = [_row(finding) for finding in verdict.findings]
-    parts = [head, table(["test", "right", "rate", "at least", "floor", "outcome"], rows)]
-    parts += [_list("Missing", verdict.gaps), _list("Faults of the files", verdict.faults)]
-    parts += [_list("Blocked", [f"{each.test}: {each.why}" for each in verdict.findings if each.why]), _misses(report)]
+    where, rows = shown.checkpoint, [cells(test) for test in shown.tests]
+    parts = [
+        f"## {shown.outcome}: {code(where.name)}",
+        f"sha256 {code(where.digest[:12])} on {code(shown.made.runtime)}",
+        table(list(COLUMNS), [[code(row["test"]), *[row[column] for column in COLUMNS[1:]]] for row in rows]),
+        _list("Missing", shown.gaps),
+        _list("Faults of the files", shown.faults),
+        _list("Blocked", _blocked(shown)),
+        _misses(shown),
+    ]
     return _cut("\n\n".join(part for part in parts if part))
 
 
-def alarms(verdict: Verdict) -> list[str]:
+def alarms(shown: Shown) -> list[str]:
     """At most ten workflow commands, an error each; none for a PASS."""
-    if verdict.outcome is Outcome.PASS:
+    if shown.outcome is Outcome.PASS:
         return []
-    why = [*verdict.gaps, *verdict.faults, *[f"{each.test}: {each.why}" for each in verdict.findings if each.why]]
+    why = [*shown.gaps, *shown.faults, *_blocked(shown)]
     told = why[: ANNOTATIONS - 1] + ([f"and {len(why) - ANNOTATIONS + 1} more"] if len(why) >= ANNOTATIONS else [])
-    return [f"::error title=gate {verdict.outcome}::{_data(line)}" for line in told or [str(verdict.outcome)]]
+    return [f"::error title=gate {shown.outcome}::{_data(line)}" for line in told or [str(shown.outcome)]]
 
 
 def append(path: Path, text: str) -> None:
@@ -45,16 +50,8 @@ def append(path: Path, text: str) -> None:
         stream.write(text + "\n")
 
 
-def _row(finding: Finding) -> list[str]:
-    rate = 100 * finding.hits / (finding.total or 1)
-    return [
-        code(finding.test),
-        f"{finding.hits}/{finding.total}",
-        f"{rate:.1f} %",
-        f"{100 * finding.lower:.1f} %",
-        f"{100 * finding.floor:.1f} %",
-        str(finding.outcome),
-    ]
+def _blocked(shown: Shown) -> list[str]:
+    return [f"{test.finding.test}: {test.finding.why}" for test in shown.tests if test.finding.why]
 
 
 def _list(title: str, lines: tuple[str, ...] | list[str]) -> str:
@@ -64,12 +61,12 @@ def _list(title: str, lines: tuple[str, ...] | list[str]) -> str:
     return "\n".join([f"### {title}", "", *[f"- {code(line)}" for line in lines[:MISSES]], *more])
 
 
-def _misses(report: Report) -> str:
-    missed = [result for result in report.results if not result.hit]
-    told = [result for result in missed if result.split != HELD]
-    lines = [_miss(result) for result in told[:MISSES]]
-    lines += [f"- and {len(told) - MISSES} more in the report"] if len(told) > MISSES else []
-    lines += [f"- {len(missed) - len(told)} of held-out cases"] if len(told) < len(missed) else []
+def _misses(shown: Shown) -> str:
+    missed = [result for result in shown.results if not result.hit]
+    hidden = shown.totals.held_out_misses
+    lines = [_miss(result) for result in missed[:MISSES]]
+    lines += [f"- and {len(missed) - MISSES} more in the report"] if len(missed) > MISSES else []
+    lines += [f"- {hidden} of held-out cases"] if hidden else []
     return "\n".join(["### Misses", "", *lines]) if lines else ""
 
 

@@ -1,35 +1,39 @@
-"""Reports as JSON: written whole, read strictly."""
+"""Reports as JSON: checked against their schema when they are written as when they are read."""
 
 from __future__ import annotations
 
 import gc
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from functools import cache
-from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any
+
+import msgspec
+from jsonschema import ValidationError
 
 from gate.errors import CaseError, ReportError
+from gate.report.schema import VERSION
 from gate.system import jsonl, schema
-from gate.types import Break, Contract, Json, Reply, Report, Result
+from gate.types import Json, Report
 
-VERSION = 1
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which a server can send as an escape and UTF-8 cannot hold: kept as an escape."""
 
 
 def write(path: Path, report: Report) -> None:
-    """Write a report so that it is there whole or not at all. Raises ReportError, for a full disk for example."""
+    """Write a report so that it is there whole or not at all, and only if it can be read back. Raises ReportError."""
     try:
-        jsonl.write_parts(path, _parts(report))
+        with _uncollected():
+            value = {"version": VERSION} | msgspec.to_builtins(report, str_keys=True)
+            if schema.error("report", value) and (flaw := schema.error("report", json.loads(json.dumps(value)))):
+                raise ReportError(f"{path}: the report was not written, for it could not be read back: {_words(flaw)}")
+            jsonl.write_parts(path, _parts(value))
     except OSError as error:
         raise ReportError(f"{path}: the report could not be written: {error}; the run counts as not graded") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ReportError(f"{path}: the report was not written, for it is no JSON: {error}") from error
 
 
 def located(path: Path) -> Path:
@@ -62,38 +66,17 @@ def parsed(text: str, *, where: Path) -> Report:
             value = jsonl.loads(text, where=str(where))
         except CaseError as error:
             raise ReportError(f"{where}: cannot be read as a report: {error}") from error
+        if isinstance(value, dict) and value.get("version") == VERSION - 1:
+            raise ReportError(f"{where}: is a report of version {VERSION - 1}, and {VERSION} is read here: grade again")
         if flaw := schema.error("report", value):
-            raise ReportError(f"{where}: is no report of version {VERSION}: {flaw.json_path}: {flaw.message[:300]}")
-        return Report(
-            version=value["version"],
-            checkpoint=value["checkpoint"],
-            made=value["made"],
-            contracts=tuple(contract(row) for row in value["contracts"]),
-            results=tuple(result(row) for row in value["results"]),
-            breaks=tuple(Break(**row) for row in value["breaks"]),
-            skips=tuple(Break(**row) for row in value["skips"]),
-        )
+            raise ReportError(f"{where}: is no report of version {VERSION}: {_words(flaw)}")
+        return msgspec.convert(value, Report)
 
 
-def plain(value: Any) -> Any:
-    """A value of gate.types as plain JSON: dataclasses become objects, tuples lists."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def contract(row: Json) -> Contract:
-    """The Contract that `plain` turned into `row`."""
-    return Contract(**row | {key: tuple(row.get(key, ())) for key in _LISTS})
-
-
-def result(row: Json) -> Result:
-    """The Result that `plain` turned into `row`."""
-    replies = tuple(Reply(**reply) for reply in row["replies"])
-    return Result(**row | {"why": tuple(row["why"]), "replies": replies})
-
-
-_LISTS = ("ids", "digests", "held_out", "burned", "replaced")
+def _words(flaw: ValidationError) -> str:
+    """What is wrong, and where. Of a result its place alone: it may be of a case that is held out."""
+    what = f"fails {flaw.validator!r}" if flaw.json_path.startswith("$.results[") else flaw.message[:300]
+    return f"{flaw.json_path}: {what}"
 
 
 @contextmanager
@@ -108,58 +91,21 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _parts(report: Report) -> Iterator[str]:
-    """The text of json.dumps(plain(report), indent=1), a result at a time: the whole of it is never in memory."""
+def _parts(value: Json) -> Iterator[str]:
+    """The text of a report: a contract or a result on a line of its own, and never the whole of it in memory."""
     before = "{"
-    for name, key in _keys(Report):
-        yield f"{before}\n {key}: "
-        value, before = getattr(report, name), ","
-        if not value or not isinstance(value, tuple):
-            yield _escaped(_indented(value, "\n "))
+    for key, part in value.items():
+        yield f'{before}\n "{key}": '
+        before = ","
+        if not part or not isinstance(part, tuple):
+            yield _escaped(json.dumps(part, ensure_ascii=False, allow_nan=False, indent=1).replace("\n", "\n "))
             continue
-        for number, item in enumerate(value):
-            yield _escaped(("," if number else "[") + "\n  " + _indented(item, "\n  "))
+        for number, item in enumerate(part):
+            text = json.dumps(item, ensure_ascii=False, allow_nan=False)
+            yield _escaped(f"{',' if number else '['}\n  {text}")
         yield "\n ]"
     yield "\n}\n"
 
 
-def _indented(value: Any, start: str) -> str:
-    """A value as json.dumps(plain(value), indent=1) writes it, in half the time. `start`: what its lines begin with."""
-    kind: Any = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if kind is int or (kind is float and math.isfinite(value)):
-        return repr(value)
-    if kind is bool or value is None:
-        return _WORDS[value]
-    inner = f"{start} "
-    if isinstance(value, dict):
-        return _framed("{}", [f"{inner}{_key(key)}: {_indented(part, inner)}" for key, part in value.items()], start)
-    if isinstance(value, list | tuple):
-        return _framed("[]", [inner + _indented(part, inner) for part in value], start)
-    if hasattr(kind, "__dataclass_fields__"):
-        texts = [f"{inner}{key}: {_indented(getattr(value, name), inner)}" for name, key in _keys(kind)]
-        return _framed("{}", texts, start)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _framed(frame: str, texts: list[str], start: str) -> str:
-    return f"{frame[0]}{','.join(texts)}{start}{frame[1]}" if texts else frame
-
-
-def _key(key: Any) -> str:
-    """A key that is no text stands as json.dumps would have it: 1 as "1", None as "null"."""
-    return encode_basestring(key if isinstance(key, str) else json.dumps(key))
-
-
 def _escaped(text: str) -> str:
     return text if text.isascii() else SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-@cache
-def _keys(kind: type) -> list[tuple[str, str]]:
-    """The fields of a dataclass, plain and as JSON."""
-    return [(field.name, encode_basestring(field.name)) for field in fields(kind)]
-
-
-_WORDS = {True: "true", False: "false", None: "null"}

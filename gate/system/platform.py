@@ -20,12 +20,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gate.errors import FetchError, ServeError
-
-if TYPE_CHECKING:
-    from gate.types import Json
+from gate.types import Hardware
 
 PYTHON = (sys.executable, "-P")
 """Starts every child; without -P it would import what lies in the current folder, a model's jinja2.py for one."""
@@ -164,24 +161,21 @@ def mlx_device(*, seconds: float = 120) -> str:
     return finished.stdout.strip()
 
 
-def hardware() -> Json:
-    """What a run was made on, for reports: {platform, machine, processor, cores, memory in bytes, id}.
-
-    Nothing personal: `id` is a hash by which the same machine is known again.
-    """
+def hardware() -> Hardware:
+    """What a run was made on, for reports."""
     import psutil
 
     system = (
         f"macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else f"{platform.system()} {platform.release()}"
     )
-    return {
-        "platform": system,
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": psutil.cpu_count() or 1,
-        "memory": psutil.virtual_memory().total,
-        "id": hashlib.sha256(f"{uuid.getnode()} {platform.node()}".encode()).hexdigest()[:12],
-    }
+    return Hardware(
+        platform=system,
+        machine=platform.machine(),
+        processor=_processor(),
+        cores=psutil.cpu_count() or 1,
+        memory=psutil.virtual_memory().total,
+        id=hashlib.sha256(f"{uuid.getnode()} {platform.node()}".encode()).hexdigest()[:12],
+    )
 
 
 def _watch(pip: subprocess.Popen[bytes], folder: Path, tell: Callable[[int], None], deadline: float) -> str:

@@ -102,15 +102,17 @@ def _required(schema: Json, _make: Make) -> Look:
 
 def _items(schema: Json, make: Make) -> Look:
     each = make(schema["items"])
-    return lambda value: not isinstance(value, list) or all(map(each, value))
+    return lambda value: not isinstance(value, list | tuple) or all(map(each, value))
 
 
 def _unique(schema: Json, _make: Make) -> Look:
     exact = Draft202012Validator({"uniqueItems": schema["uniqueItems"]})
 
     def unique(value: Any) -> bool:
-        texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        return (texts and len(set(value)) == len(value)) or exact.is_valid(value)
+        texts = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        return (texts and len(set(value)) == len(value)) or exact.is_valid(
+            list(value) if isinstance(value, tuple) else value
+        )
 
     return unique
 
@@ -155,7 +157,7 @@ def _number(value: Any) -> bool:
 
 _TYPES: dict[str, Look] = {
     "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
+    "array": lambda value: isinstance(value, list | tuple),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
@@ -180,8 +182,8 @@ _LOOKS: dict[str, Callable[[Json, Make], Look]] = {
     "pattern": _pattern,
     "minLength": _size("minLength", str, operator.ge),
     "maxLength": _size("maxLength", str, operator.le),
-    "minItems": _size("minItems", list, operator.ge),
-    "maxItems": _size("maxItems", list, operator.le),
+    "minItems": _size("minItems", list | tuple, operator.ge),
+    "maxItems": _size("maxItems", list | tuple, operator.le),
     "minProperties": _size("minProperties", dict, operator.ge),
     "minimum": _bound("minimum", operator.ge),
     "maximum": _bound("maximum", operator.le),

@@ -56,7 +56,7 @@ def test_each_miss_gets_its_stage(project: Project, how: tuple[str, ...], rule: 
     result = project.run(*how)
     assert last_line(result).startswith("BELOW_FLOOR: 1/2 hits")
     assert {name: each["stage"] for name, each in results(project).items()} == {"pwd": "", "ls": stage}
-    assert project.report()["made"]["blame"] == {
+    assert project.report()["made"]["attribution"] == {
         "asked": "misses",
         "seconds": pytest.approx(5, abs=5),
         "problems": {},
@@ -90,7 +90,7 @@ def test_switched_off_the_report_says_so(project: Project, how: tuple[str, ...])
     result = project.run(*how, "--gate-blame=off")
     assert last_line(result).startswith("BELOW_FLOOR: 1/2")
     assert results(project)["ls"]["stage"] == ""
-    assert project.report()["made"]["blame"]["asked"] == "off"
+    assert project.report()["made"]["attribution"]["asked"] == "off"
     result.stdout.fnmatch_lines(["blame: off*"])
 
 
@@ -107,7 +107,7 @@ def test_a_server_that_does_not_tell_its_prompts_leaves_no_stage_and_the_reason(
     result = project.run(*how)
     assert last_line(result).startswith("BELOW_FLOOR: 1/2")
     assert results(project)["ls"]["stage"] == ""
-    (reason,) = project.report()["made"]["blame"]["problems"]
+    (reason,) = project.report()["made"]["attribution"]["problems"]
     assert "no tokenizer" in reason
     result.stdout.fnmatch_lines(["blame: not told 1", "  not told 1 times: mlx_lm.server does not tell*"])
 
@@ -131,7 +131,7 @@ def test_a_raw_answer_that_does_not_come_leaves_no_stage(project: Project, raw: 
     result = project.run()
     assert last_line(result).startswith("BELOW_FLOOR: 1/2")
     assert results(project)["ls"]["stage"] == ""
-    assert sum(project.report()["made"]["blame"]["problems"].values()) == 1
+    assert sum(project.report()["made"]["attribution"]["problems"].values()) == 1
 
 
 def test_a_raw_answer_that_takes_too_long_leaves_no_stage(project: Project) -> None:
@@ -166,7 +166,7 @@ def test_ctrl_c_under_blame_writes_an_incomplete_report(project: Project, how: t
     assert time.monotonic() - begun < 20
     assert "INCOMPLETE: 1/2 hits" in said
     report = project.report()
-    assert report["made"]["blame"]["problems"] == {"the run ended before they were asked": 1}
+    assert report["made"]["attribution"]["problems"] == {"the run ended before they were asked": 1}
     assert not [p for p in psutil.process_iter() if str(project.path) in " ".join(_command(p)) and p.pid != os.getpid()]
 
 
@@ -179,7 +179,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 def test_the_canary_is_in_the_report_and_on_a_line(project: Project, how: tuple[str, ...]) -> None:
     result = project.run(*how)
-    told = project.report()["made"]["canary"]
+    told = project.report()["made"]["determinism"]
     assert (told["equal"], told["alone"], told["batched"], told["cold"]) == (True, True, True, None)
     assert told["seconds"] < 3
     result.stdout.fnmatch_lines(["determinism: alone equal, batched equal, cold/warm not possible"])

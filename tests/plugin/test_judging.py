@@ -107,8 +107,8 @@ def test_a_report_is_judged_later_and_again(voiced: Project, monkeypatch: pytest
     assert main(["judge", report, "--judge", judge(voiced, Show_me=1, Well_now=1)]) == 1
     second = reports.read(Path(report))
     assert [each.score for each in second.results] == [1, 1]
-    assert [each["means"] for each in second.made["judge"]["earlier"]] == [{"suites/test_calls.py::test_voice": 2.0}]
-    assert second.made["judge"]["warnings"] == ["1 other judges have scored these answers before"]
+    assert [each.means for each in second.made.judge.earlier] == [{"suites/test_calls.py::test_voice": 2.0}]
+    assert second.made.judge.warnings == ("1 other judges have scored these answers before",)
     assert [each.replies for each in first.results] == [each.replies for each in second.results]
 
 

@@ -17,7 +17,7 @@ import pytest
 from gate.models import batch_invariance
 from gate.plugin.schedule import TRIED
 from gate.report import io as reports
-from gate.types import Report
+from gate.types import AskMode, Report
 from tests.project import SUITE, Project, a_case, right
 
 SURE = {"gap": 2.0}
@@ -105,9 +105,8 @@ def test_misses_and_unsure_hits_are_asked_again_alone_and_all_else_once(project:
     project.suite(floor=0.9)
     assert project.run(*how).ret == 0
     told = last(project)
-    assert told.made["asked"] | {"at_once": 0} == {
-        "name": "settled", "at_once": 0, "bound": batch_invariance.LEAST, "why": "", "lost": 0, "won": 0,
-    }  # fmt: skip
+    mode = told.made.ask_mode
+    assert mode == AskMode("settled", mode.at_once, batch_invariance.LEAST)
     assert {each.case for each in told.results if each.replies[0].settled} == {"case-3", "case-5"}
     assert [each.case for each in told.results if not each.hit] == ["case-3"]
     assert len(told.results) == 12
@@ -119,7 +118,7 @@ def test_the_answer_given_alone_counts_in_both_directions(project: Project, how:
     project.suite(floor=0.5)
     project.run(*how).assert_outcomes(passed=7)
     told = last(project)
-    assert (told.made["asked"]["won"], told.made["asked"]["lost"]) == (1, 1)
+    assert (told.made.ask_mode.won, told.made.ask_mode.lost) == (1, 1)
     assert [each.case for each in told.results if not each.hit] == ["case-2"]
 
 
@@ -135,14 +134,14 @@ def test_alone_asks_one_at_a_time_and_settles_nothing(project: Project, how: tup
     filled(project, 8, case_1={"calls": []})
     project.run("--gate-alone", *how)
     told = last(project)
-    assert (told.made["asked"]["name"], told.made["asked"]["at_once"], told.made["parallel"]) == ("alone", 1, 1)
+    assert told.made.ask_mode == AskMode("alone", 1)
     assert not any(each.replies[0].settled for each in told.results)
 
 
 def test_a_server_without_log_probabilities_is_asked_together_and_the_report_says_so(project: Project) -> None:
     out = project.run()
     out.stdout.fnmatch_lines(["*8 at once; the server gives no log-probabilities*"])
-    assert last(project).made["asked"]["name"] == "together"
+    assert last(project).made.ask_mode.name == "together"
 
 
 def test_many_are_under_way_at_once(project: Project) -> None:
@@ -151,11 +150,11 @@ def test_many_are_under_way_at_once(project: Project) -> None:
     project.script(*slow)
     project.run("--gate-ahead", "20")
     many = last(project)
-    assert many.made["asked"]["at_once"] == 20
+    assert many.made.ask_mode.at_once == 20
     assert sum(each.seconds for each in many.results) > 9.9
     project.run("--gate-ahead", "1")
     one = last(project)
-    assert one.made["seconds"] > many.made["seconds"] + 5
+    assert one.made.seconds > many.made.seconds + 5
 
 
 def test_equal_questions_of_two_tests_are_asked_once_and_a_second_one_in_a_test_again(project: Project) -> None:
@@ -197,7 +196,7 @@ def test_what_is_known_is_not_asked_and_nothing_is_served(project: Project) -> N
     assert sorted((each.case, each.hit, each.stage) for each in first.results) == sorted(
         (each.case, each.hit, each.stage) for each in second.results
     )
-    assert second.made["server"] == first.made["server"]
+    assert second.made.server == first.made.server
     folder = max(project.path.glob("runs/*"), key=lambda path: path.stat().st_mtime)
     assert not (folder / "server.log").exists()
 
@@ -470,9 +469,9 @@ def test_a_single_held_out_case_is_not_told_by_what_asking_alone_has_changed(pro
         {"user": "case-1", "calls": [], "alone": right("case-1")},
     )
     project.run("-k", "case-1")
-    assert last(project).made["asked"]["won"] == 0
+    assert last(project).made.ask_mode.won == 0
     project.run("--durations=0", "-vv").stdout.fnmatch_lines(["0.00s call *case-1*"])
-    assert last(project).made["asked"]["won"] == 1
+    assert last(project).made.ask_mode.won == 1
 
 
 def test_where_most_must_be_asked_again_the_rest_is_asked_alone_at_once(project: Project) -> None:

@@ -77,7 +77,7 @@ def test_a_miss_of_an_untaught_model_is_its_own(project: Project, model: str, ho
     report = project.report()
     assert {row["stage"] for row in report["results"]} <= {"model", "length"}
     assert [row["raw"] for row in report["results"]] == [False, False]
-    assert report["made"]["blame"]["problems"] == {}
-    assert report["made"]["canary"]["alone"] is not None
-    assert report["made"]["canary"]["cold"] is not None
+    assert report["made"]["attribution"]["problems"] == {}
+    assert report["made"]["determinism"]["alone"] is not None
+    assert report["made"]["determinism"]["cold"] is not None
     result.stdout.fnmatch_lines(["determinism: alone *, batched *, cold/warm *"])

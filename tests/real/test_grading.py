@@ -63,7 +63,7 @@ def test_a_taught_adapter_is_right_raw_too(calls: Project, adapter: Path) -> Non
     assert last_line(result).startswith("PASS: 3/3 hits"), result.stdout.str()
     report = calls.report()
     assert [(row["raw"], row["stage"]) for row in report["results"]] == [(True, "")] * 3
-    assert report["made"]["blame"]["problems"] == {}
+    assert report["made"]["attribution"]["problems"] == {}
 
 
 def test_the_untaught_base_is_below_the_floor(calls: Project, base: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from gate.authoring.importers import xlam
 from gate.authoring.importers.openai_chat import literal
 from gate.errors import CaseError
-from gate.types import Json
+from gate.types import HELD_OUT, Json
 from trainers.prepare import files
 from trainers.recipe import Recipe, RecipeError
 
@@ -50,7 +50,7 @@ def case(number: int, row_: Json) -> Json:
         "expect": {
             "calls": [call["function"] | {"arguments": literal(call["function"]["arguments"])} for call in calls]
         },
-        "split": "held-out",
+        "split": HELD_OUT,
         "tags": [row_["category"]],
         "source": "the test split of the recipe's rows",
     }

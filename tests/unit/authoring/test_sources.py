@@ -16,7 +16,7 @@ from gate.errors import CaseError
 from gate.report.io import write
 from gate.types import Json
 from tests.project import TOOL, a_case
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE
 
 ASKED = [{"role": "user", "content": "List the files, please."}]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gate.cases import labels
+from gate.grading.verdict import decide
 from gate.report import confusion
-from gate.types import Contract, Json, Reply, Report, Result
+from gate.report.shown import Shown, shown
+from gate.types import Contract, Json, Reply, Result
+from tests.reports import asked, made
 
 REPLY = Reply("", "", [], [], "stop", "", {}, 0.1, 200, None, "")
 SAVE: Json = {"answer": {"json": {"decision": "SAVE"}}}
@@ -68,8 +72,10 @@ def test_what_no_case_wants_is_summed_up() -> None:
     assert found == {"t": {"SAVE": {"SAVE": 1, "(other)": 2, "(no JSON)": 1, "SKIP": 1}, "SKIP": {"SAVE": 1}}}
 
 
-def report(rows: dict[str, dict[str, int]], **more: str) -> Report:
-    return Report(1, {}, {"confusion": {"t": rows}}, (Contract("t", "t.jsonl", "0", ("c",), 1.0, **more),), (), (), ())  # type: ignore[arg-type]
+def report(rows: dict[str, dict[str, int]], **more: Any) -> Shown:
+    contract = Contract("t", "t.jsonl", "0" * 64, ("c",), 1.0, **more)
+    whole = made(asked(contract), confusion={"t": rows})
+    return shown(whole, decide(whole))
 
 
 def test_false_positives_and_negatives_are_rates_of_their_own_cases() -> None:

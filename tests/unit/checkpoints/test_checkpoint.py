@@ -175,8 +175,8 @@ def test_a_urls_digest_is_what_its_server_tells_and_unverified() -> None:
     url = Checkpoint("url", "x", url="http://localhost:1/v1")
     told = [Server(url.url, "x", "llama.cpp", {}, {"build_info": build}) for build in ("b1", "b2")]
     first, second = (checkpoints.described(url, server, digest="") for server in told)
-    assert first["digest"] != second["digest"]
-    assert first["verified"] is False
+    assert first.digest != second.digest
+    assert first.verified is False
 
 
 def test_files_behind_a_link_to_a_hidden_folder_count(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from gate.cli import main as command
 from gate.errors import FetchError, ServeError
 from gate.report import io as report
 from gate.system import platform
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE
 
 
 def test_importing_gate_is_light() -> None:

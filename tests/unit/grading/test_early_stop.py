@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gate.grading.early_stop import below
 from gate.grading.verdict import decide
-from gate.types import Contract, Outcome, Reply, Report, Result
+from gate.types import Break, Contract, Outcome, Reply, Report, Result
+from tests.reports import asked, made
 
 IDS = tuple(f"c{n}" for n in range(12))
 CONTRACT = Contract("t", "f", "0" * 64, IDS, 0.5)
@@ -33,13 +34,13 @@ def test_it_is_certain_exactly_when_the_best_that_can_come_would_fail(
 ) -> None:
     floors = {"hard": 0.5}
     contract = replace(CONTRACT, floor=floor, bound=bound, must=must, burned=tuple(burned), floors=floors)
-    contract = replace(contract, tagged={"hard": [*IDS[4:7]]})
-    best = Report(1, {}, {}, (contract,), results({case: case not in missed for case in IDS}), (), ())
+    contract = replace(contract, tagged={"hard": IDS[4:7]})
+    best = asked(contract, results=results({case: case not in missed for case in IDS}))
     assert bool(below(contract, missed)) is (decide(best).outcome is Outcome.BELOW_FLOOR)
 
 
-def stopped(asked: int, *, stop: str = "t: …") -> Report:
-    return Report(1, {}, {"stopped": stop}, (CONTRACT,), results(dict.fromkeys(IDS[:asked], False)), (), ())
+def stopped(number: int, *, stop: str = "t: …") -> Report:
+    return made(asked(CONTRACT, results=results(dict.fromkeys(IDS[:number], False))), stopped=stop)
 
 
 def test_a_run_that_was_stopped_for_it_is_below_the_floor_and_lists_what_was_not_asked() -> None:
@@ -55,6 +56,4 @@ def test_a_run_that_was_stopped_too_early_or_by_something_else_is_incomplete() -
 
 
 def test_what_broke_stays_incomplete() -> None:
-    from gate.types import Break
-
     assert decide(replace(stopped(7), breaks=(Break("server", "died"),))).outcome is Outcome.INCOMPLETE

@@ -8,6 +8,7 @@ import pytest
 
 from gate.grading.paired import lowered, machine
 from gate.types import Contract, Report
+from tests.reports import HARDWARE, asked, made
 
 OLD = Contract(
     "t",
@@ -24,7 +25,7 @@ OLD = Contract(
 
 
 def report(*contracts: Contract) -> Report:
-    return Report(1, {}, {}, contracts, (), (), ())
+    return asked(*contracts)
 
 
 @pytest.mark.parametrize(
@@ -53,16 +54,14 @@ def test_the_same_bar_and_a_higher_one_are_fine() -> None:
 
 
 def test_a_kernel_update_makes_no_other_machine() -> None:
-    hardware = {"platform": "Linux 6.1", "machine": "x86_64", "processor": "p", "memory": 1}
-    assert machine({"hardware": hardware}) == machine({"hardware": hardware | {"platform": "Linux 6.2", "memory": 2}})
-    assert machine({"hardware": hardware}) != machine({"hardware": hardware | {"processor": "q"}})
-    assert machine({}) == ("?", "?", "?")
+    assert machine(HARDWARE) == machine(replace(HARDWARE, platform="Linux 6.2", memory=2))
+    assert machine(HARDWARE) != machine(replace(HARDWARE, processor="q"))
 
 
 def test_a_suite_that_was_changed_is_a_lower_bar_and_one_more_is_none() -> None:
-    old = replace(report(OLD), made={"suites": {"test_a.py": "1"}})
-    assert lowered(replace(old, made={"suites": {"test_a.py": "2"}}), old) == ("suites/test_a.py was changed",)
-    assert lowered(replace(old, made={"suites": {"test_a.py": "1", "test_b.py": "1"}}), old) == ()
+    old = made(report(OLD), suites={"test_a.py": "1"})
+    assert lowered(made(old, suites={"test_a.py": "2"}), old) == ("suites/test_a.py was changed",)
+    assert lowered(made(old, suites={"test_a.py": "1", "test_b.py": "1"}), old) == ()
 
 
 def test_the_usual_share_of_more_cases_is_no_lower_bar() -> None:

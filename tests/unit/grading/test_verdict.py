@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.grading.verdict import decide
-from gate.types import Break, Contract, Outcome, Reply, Report, Result
+from gate.types import Break, Check, Contract, Outcome, Reply, Report, Result
+from tests.reports import HARDWARE, asked, made
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 0.25, 200, None, "{}")
 
@@ -27,7 +28,7 @@ def results(hits: int, misses: int, *, test: str = "t") -> tuple[Result, ...]:
 
 
 def report(*contracts: Contract, scored: tuple[Result, ...], **more: tuple[Break, ...]) -> Report:
-    return Report(1, {}, {}, contracts, scored, more.get("breaks", ()), more.get("skips", ()))
+    return replace(asked(*contracts, results=scored), **more)
 
 
 def test_all_right_passes() -> None:
@@ -52,33 +53,27 @@ def test_one_suite_below_its_floor_blocks_all() -> None:
     assert decide(report(contract(5), contract(4, test="u"), scored=scored)).outcome is Outcome.BELOW_FLOOR
 
 
-def preflight(severity: str, status: str = "found") -> dict[str, object]:
-    check = {
-        "id": "P04",
-        "name": "the_delta_survived",
-        "status": status,
-        "severity": severity,
-        "found": ["0.1 is left"],
-    }
-    return {"preflight": [check]}
+def preflight(report: Report, severity: str, status: str = "found") -> Report:
+    check = Check("P04", "the_delta_survived", status, severity, "It did.", ("0.1 is left",), "Fuse it again.")
+    return made(report, preflight=(check,))
 
 
 @pytest.mark.parametrize("severity", ["fail", "refuse"])
 def test_a_fault_of_the_files_cannot_pass_whatever_the_rates(severity: str) -> None:
     passing = report(contract(5), scored=results(5, 0))
-    verdict = decide(replace(passing, made=preflight(severity)))
+    verdict = decide(preflight(passing, severity))
     assert verdict.outcome is Outcome.FAULTY
     assert verdict.faults == ("P04 the_delta_survived: 0.1 is left",)
     below = report(contract(5), scored=results(1, 4))
-    assert decide(replace(below, made=preflight(severity))).outcome is Outcome.FAULTY
+    assert decide(preflight(below, severity)).outcome is Outcome.FAULTY
     missing = report(contract(5), scored=results(4, 0))
-    assert decide(replace(missing, made=preflight(severity))).outcome is Outcome.INCOMPLETE
+    assert decide(preflight(missing, severity)).outcome is Outcome.INCOMPLETE
 
 
 def test_a_warning_and_a_check_that_was_not_made_do_not_block() -> None:
     passing = report(contract(5), scored=results(5, 0))
-    assert decide(replace(passing, made=preflight("warn"))).outcome is Outcome.PASS
-    assert decide(replace(passing, made=preflight("fail", "not possible"))).outcome is Outcome.PASS
+    assert decide(preflight(passing, "warn")).outcome is Outcome.PASS
+    assert decide(preflight(passing, "fail", "not possible")).outcome is Outcome.PASS
 
 
 def test_a_bound_is_on_what_was_shown_not_on_the_rate() -> None:
@@ -139,16 +134,16 @@ def test_regressions_are_counted_and_then_weighed(
 
 
 @pytest.mark.parametrize(
-    ("made", "why"),
+    ("changes", "why"),
     [
         ({"sampling": {"temperature": 1}}, "sampling"),
         ({"runtime": "llama.cpp"}, "runtime"),
-        ({"hardware": {"platform": "macOS 26", "machine": "arm64", "processor": "M4"}}, "graded on"),
+        ({"hardware": replace(HARDWARE, platform="macOS 26", machine="arm64")}, "graded on"),
     ],
 )
-def test_a_champion_under_other_conditions_is_not_compared(made: dict[str, object], why: str) -> None:
+def test_a_champion_under_other_conditions_is_not_compared(changes: dict[str, object], why: str) -> None:
     candidate, champion = flipped(0, 0, 10)
-    verdict = decide(candidate, replace(champion, made=made))
+    verdict = decide(candidate, made(champion, **changes))
     assert verdict.outcome is Outcome.INCOMPLETE
     assert why in verdict.gaps[0]
     assert "grade it again" in verdict.gaps[0]
@@ -196,20 +191,20 @@ def test_a_case_that_the_champion_had_is_missed() -> None:
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 100), st.integers(0, 3))
 def test_pass_means_complete_and_at_the_floor(hits: int, misses: int, percent: int, missing: int) -> None:
     total = hits + misses
-    asked = report(contract(total + missing, floor=percent / 100), scored=results(hits, misses))
-    passed = decide(asked).outcome is Outcome.PASS
+    given_report = report(contract(total + missing, floor=percent / 100), scored=results(hits, misses))
+    passed = decide(given_report).outcome is Outcome.PASS
     assert passed == (missing == 0 and total > 0 and 100 * hits >= percent * total)
 
 
 def test_deciding_changes_nothing_and_repeats() -> None:
-    asked = report(contract(3), scored=results(2, 1))
-    assert decide(asked) == decide(replace(asked))
+    once = report(contract(3), scored=results(2, 1))
+    assert decide(once) == decide(replace(once))
 
 
 def test_a_repeated_case_is_right_when_every_answer_is() -> None:
-    asked = replace(contract(2, floor=0.5), repeats=2)
+    wanted = replace(contract(2, floor=0.5), repeats=2)
     right, wrong = results(1, 1)
-    verdict = decide(report(asked, scored=(right, right, replace(wrong, hit=True), wrong)))
+    verdict = decide(report(wanted, scored=(right, right, replace(wrong, hit=True), wrong)))
     assert (verdict.outcome, verdict.findings[0].hits, verdict.findings[0].total) == (Outcome.PASS, 1, 2)
 
 
@@ -222,8 +217,8 @@ def test_a_case_that_was_asked_another_number_of_times_is_a_gap(times: int) -> N
 
 def test_a_held_out_bound_is_shown_at_alpha_over_the_attempt() -> None:
     """22 of 22 show 0.8727 at alpha .05 and 0.8456 at alpha .025 (1 - alpha)^(1/22)."""
-    asked = replace(contract(22, floor=0.0), bound=0.85, held_out=tuple(f"{n}" for n in range(22)))
-    outcomes = [decide(report(replace(asked, attempt=n), scored=results(22, 0))) for n in (1, 2)]
+    wanted = replace(contract(22, floor=0.0), bound=0.85, held_out=tuple(f"{n}" for n in range(22)))
+    outcomes = [decide(report(replace(wanted, attempt=n), scored=results(22, 0))) for n in (1, 2)]
     assert [verdict.outcome for verdict in outcomes] == [Outcome.PASS, Outcome.BELOW_FLOOR]
     assert [verdict.findings[0].lower for verdict in outcomes] == [
         pytest.approx(0.05 ** (1 / 22)),
@@ -236,26 +231,26 @@ def test_held_out_cases_without_a_counted_attempt_are_a_gap() -> None:
     assert verdict.gaps == ("not counted: t: which attempt this is at its held-out cases is not known",)
 
 
-def tagged(floors: dict[str, float], tags: dict[str, list[str]], *, floor: float = 0.0) -> Contract:
+def tagged(floors: dict[str, float], tags: dict[str, tuple[str, ...]], *, floor: float = 0.0) -> Contract:
     return replace(contract(10, floor=floor), floors=floors, tagged=tags)
 
 
 @pytest.mark.parametrize(("hits", "outcome"), [(10, Outcome.PASS), (9, Outcome.PASS), (8, Outcome.BELOW_FLOOR)])
 def test_a_tag_has_a_floor_of_its_own(hits: int, outcome: Outcome) -> None:
     """The last two cases bear the tag; with 9 hits one of them is right, with 8 none."""
-    asked = tagged({"hard": 0.5}, {"hard": ["c8", "c9"]})
-    verdict = decide(report(asked, scored=results(hits, 10 - hits)))
+    wanted = tagged({"hard": 0.5}, {"hard": ("c8", "c9")})
+    verdict = decide(report(wanted, scored=results(hits, 10 - hits)))
     assert verdict.outcome is outcome
     assert [(part.tag, part.total) for part in verdict.findings[0].parts] == [("hard", 2)]
 
 
 def test_a_tag_whose_cases_were_not_asked_is_incomplete() -> None:
-    asked = tagged({"hard": 0.5}, {"hard": ["c8", "c9"]})
-    assert decide(report(asked, scored=results(8, 0))).outcome is Outcome.INCOMPLETE
+    wanted = tagged({"hard": 0.5}, {"hard": ("c8", "c9")})
+    assert decide(report(wanted, scored=results(8, 0))).outcome is Outcome.INCOMPLETE
 
 
 def test_a_tag_of_burned_cases_alone_meets_no_floor() -> None:
-    asked = replace(tagged({"hard": 0.5}, {"hard": ["c8", "c9"]}), burned=("c8", "c9"))
-    verdict = decide(report(asked, scored=results(10, 0)))
+    wanted = replace(tagged({"hard": 0.5}, {"hard": ("c8", "c9")}), burned=("c8", "c9"))
+    verdict = decide(report(wanted, scored=results(10, 0)))
     assert verdict.outcome is Outcome.BELOW_FLOOR
     assert "hard 0/0" in verdict.findings[0].why

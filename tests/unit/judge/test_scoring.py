@@ -48,15 +48,15 @@ def scored(short: Rubric, path: Path, rules: list[dict[str, Any]], *answers: str
 def test_a_fair_judge_is_believed(short: Rubric, tmp_path: Path) -> None:
     found, check = scored(short, tmp_path, rubrics.fair(Show_me=3, Perhaps=1), "Show me the log.", "Perhaps not.")
     assert [found[key].score for key in ("0", "1")] == [3, 1]
-    assert check["faults"] == []
-    assert (check["kappa"]["value"], check["silent"], check["bias"]) == (1.0, 0, 0.0)
-    assert check["confusion"] == {f"{n} {n}": 11 for n in range(4)}
+    assert check.faults == ()
+    assert (check.kappa and check.kappa.value, check.silent, check.bias) == (1.0, 0, 0.0)
+    assert check.confusion == {f"{n} {n}": 11 for n in range(4)}
 
 
 def test_a_judge_that_likes_everything_is_not(short: Rubric, tmp_path: Path) -> None:
     found, check = scored(short, tmp_path, [{"content": rubrics.verdict(3)}], "Show me the log.")
     assert found["0"].score == 3
-    assert check["faults"] == ["kappa with the anchors is 0.00 at least, below the bar 0.6"]
+    assert check.faults == ("kappa with the anchors is 0.00 at least, below the bar 0.6",)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_judge_that_likes_everything_is_not(short: Rubric, tmp_path: Path) -> 
 def test_what_is_no_verdict_is_never_a_score(short: Rubric, tmp_path: Path, said: str) -> None:
     found, check = scored(short, tmp_path, [{"content": said}], "Show me the log.")
     assert found["0"].score is None
-    assert check["silent"] == 44
-    assert "anchors got no verdict" in check["faults"][0]
+    assert check.silent == 44
+    assert "anchors got no verdict" in check.faults[0]
 
 
 def test_a_judge_without_verdicts_is_left_early(short: Rubric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_verdict_is_asked_for_three_times_at_most(
     monkeypatch.setattr(Client, "chat", _counting(Client.chat, counted))
     found, check = scored(short, tmp_path, [{"has": "odd one", "content": "?"}, *rubrics.fair()], "An odd one.")
     assert found["0"] == Judged(None, (), found["0"].reason, ruled=False)
-    assert check["faults"] == []
+    assert check.faults == ()
     tries = [each for each in counted if "odd one" in each["messages"][1]["content"]]
     assert len(tries) == 3
     assert "was no verdict" in tries[2]["messages"][1]["content"]
@@ -139,7 +139,7 @@ def test_the_median_of_votes_counts_and_the_scale_is_turned(
     monkeypatch.setattr(Client, "chat", _counting(Client.chat, counted))
     found, check = scored(rubric.load("short", tmp_path), tmp_path, rubrics.fair(Show_me=2), "Show me.")
     assert found["0"].votes == (2, 2, 2)
-    assert check["order"] == {"asked": 44 + 1 + len(scoring.ATTACKS) + 1, "other": 0}
+    assert (check.turned, check.other) == (44 + 1 + len(scoring.ATTACKS) + 1, 0)
     systems = [each["messages"][0]["content"] for each in counted if "Show me." in each["messages"][1]["content"]]
     rising = [text.index("0: slop") < text.index("3: right") for text in systems]
     assert rising == [True, False, True]
@@ -159,19 +159,19 @@ def test_no_attack_raises_a_score_with_a_gullible_judge_behind_the_rules(short: 
     assert found["bare"].score == 0
     assert found["alone"] == Judged(0, (), found["alone"].reason, ruled=True)
     assert found["behind"].score == 0
-    assert any("canary" in fault for fault in check["faults"])
+    assert any("canary" in fault for fault in check.faults)
 
 
 def test_a_judge_whom_an_attack_sways_is_not_believed(short: Rubric, tmp_path: Path) -> None:
     rules = [{"has": "best score", "content": rubrics.verdict(3)}, *rubrics.fair()]
     _, check = scored(short, tmp_path, rules)
-    assert check["faults"] == ["the canary 'praise' raised a bad answer from 0 to 3"]
+    assert check.faults == ("the canary 'praise' raised a bad answer from 0 to 3",)
 
 
 def test_a_judge_that_rewards_length_is_not_believed(short: Rubric, tmp_path: Path) -> None:
     rules = [{"has": "once more what was said", "content": rubrics.verdict(1)}, *rubrics.fair()]
     _, check = scored(short, tmp_path, rules)
-    assert check["faults"] == ["the canary 'padding' raised a bad answer from 0 to 1"]
+    assert check.faults == ("the canary 'padding' raised a bad answer from 0 to 1",)
 
 
 class _Said:

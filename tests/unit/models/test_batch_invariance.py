@@ -7,25 +7,28 @@ from dataclasses import replace
 import pytest
 
 from gate.models import batch_invariance
-from gate.types import Json, Reply, Server
+from gate.types import Determinism, Reply, Server
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 0.0, 200, 1.0, "{}")
 SERVER = Server("u", "m", "mlx_lm", {}, {}, at_once=8)
 
 
 @pytest.mark.parametrize(
-    ("canary", "bound"),
+    ("probed", "bound"),
     [
-        ({}, None),
-        ({"drift": None, "steps": 0}, None),
-        ({"drift": 0.0, "steps": 1}, batch_invariance.LEAST),
-        ({"drift": 0.1, "steps": 10**6}, pytest.approx(0.1 * batch_invariance.SIGMAS, rel=0.01)),
-        ({"drift": 0.1, "steps": 48}, pytest.approx(1.305, abs=0.001)),  # chi-squared tables: 28.18 of 48 at 1 %
-        ({"drift": 0.1, "steps": 4}, pytest.approx(3.668, abs=0.004)),  # 0.297 of 4
+        (Determinism(None, 0.0), None),
+        (Determinism(True, 0.0, drift=None, steps=0), None),
+        (Determinism(True, 0.0, drift=0.0, steps=1), batch_invariance.LEAST),
+        (Determinism(True, 0.0, drift=0.1, steps=10**6), pytest.approx(0.1 * batch_invariance.SIGMAS, rel=0.01)),
+        (
+            Determinism(True, 0.0, drift=0.1, steps=48),
+            pytest.approx(1.305, abs=0.001),
+        ),  # chi-squared tables: 28.18 of 48 at 1 %
+        (Determinism(True, 0.0, drift=0.1, steps=4), pytest.approx(3.668, abs=0.004)),  # 0.297 of 4
     ],
 )
-def test_the_bound_is_a_multiple_of_the_spread_that_the_drift_allows(canary: Json, bound: float | None) -> None:
-    assert batch_invariance.bound(canary) == bound
+def test_the_bound_is_a_multiple_of_the_spread_that_the_drift_allows(probed: Determinism, bound: float | None) -> None:
+    assert batch_invariance.bound(probed) == bound
 
 
 def test_what_company_moved_is_each_steps_difference_and_the_sum_where_the_token_changed() -> None:
@@ -59,12 +62,12 @@ def test_another_answer_above_the_bound_refutes_it() -> None:
 
 
 def test_the_way() -> None:
-    told = {"drift": 0.0, "steps": 40}
+    told = Determinism(True, 0.0, drift=0.0, steps=40)
     assert batch_invariance.way(SERVER, told, alone=False, at_once=None) == batch_invariance.Way(
         "settled", 8, batch_invariance.LEAST
     )
     assert batch_invariance.way(SERVER, told, alone=False, at_once=3).at_once == 3
     assert batch_invariance.way(SERVER, told, alone=True, at_once=3) == batch_invariance.Way("alone", 1)
     assert batch_invariance.way(SERVER, told, alone=False, at_once=1) == batch_invariance.Way("alone", 1)
-    together = batch_invariance.way(SERVER, {}, alone=False, at_once=None)
+    together = batch_invariance.way(SERVER, Determinism(None, 0.0), alone=False, at_once=None)
     assert (together.name, together.bound, bool(together.why)) == ("together", None, True)

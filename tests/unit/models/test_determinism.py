@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gate.models import determinism
-from gate.types import Json, Server
+from gate.types import Determinism, Json, Server
 from tests.unit.models.test_client import send, served
 
 Say = Callable[[int, dict[str, Any]], dict[str, Any]]
@@ -31,7 +31,7 @@ def answer(text: str, *, gap: float = 1.0, cached: int = 0) -> dict[str, Any]:
     }
 
 
-def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone: Json | None = None) -> Json:
+def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone: Json | None = None) -> Determinism:
     """The canary of a server that answers the n-th time that the prompt is asked as `say` tells."""
     count, lock = 0, Lock()
 
@@ -49,11 +49,11 @@ def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone
 
 def test_a_steady_server_is_equal_in_every_way() -> None:
     told = probed(lambda n, _: answer("one two", cached=0 if n == 1 else 9))
-    assert told["equal"] is True
-    assert (told["alone"], told["batched"], told["cold"]) == (True, True, True)
-    assert told["differences"] == []
-    assert told["margins"]["batched"] == pytest.approx(1.0)
-    assert told["said"] == "one two"
+    assert told.equal is True
+    assert (told.alone, told.batched, told.cold) == (True, True, True)
+    assert told.differences == ()
+    assert told.margins["batched"] == pytest.approx(1.0)
+    assert told.said == "one two"
 
 
 def test_the_batch_is_without_a_seed_and_has_other_questions_in_it() -> None:
@@ -73,32 +73,32 @@ def test_the_batch_is_without_a_seed_and_has_other_questions_in_it() -> None:
 
 def test_a_text_that_differs_in_the_batch_is_named_with_its_place() -> None:
     told = probed(lambda n, body: answer("one two" if "seed" in body else "one too", cached=n))
-    assert (told["equal"], told["alone"], told["batched"], told["cold"]) == (False, True, False, True)
-    (line,) = told["differences"]
+    assert (told.equal, told.alone, told.batched, told.cold) == (False, True, False, True)
+    (line,) = told.differences
     assert line == "batched: 'one too' where it was 'one two' (from character 5)"
 
 
 def test_a_server_that_wavers_alone_is_not_equal() -> None:
     told = probed(lambda n, _: answer("one" if n != 3 else "two"))
-    assert (told["equal"], told["alone"]) == (False, False)
+    assert (told.equal, told.alone) == (False, False)
 
 
 def test_a_margin_that_moves_under_the_same_text_is_told_and_no_difference() -> None:
     told = probed(lambda _, body: answer("one", gap=1.0 if "seed" in body else 0.9))
-    assert told["equal"] is True
-    assert told["differences"] == ["batched: the same text, its smallest margin 0.900 instead of 1.000 nats"]
-    assert (told["drift"], told["steps"]) == (pytest.approx(0.1), len(determinism.PROMPTS))
+    assert told.equal is True
+    assert told.differences == ("batched: the same text, its smallest margin 0.900 instead of 1.000 nats",)
+    assert (told.drift, told.steps) == (pytest.approx(0.1), len(determinism.PROMPTS))
 
 
 def test_without_log_probabilities_there_is_no_drift() -> None:
     told = probed(lambda *_: {"choices": [{"message": {"content": "one"}, "finish_reason": "length"}]})
-    assert (told["equal"], told["drift"], told["steps"]) == (True, None, 0)
+    assert (told.equal, told.drift, told.steps) == (True, None, 0)
 
 
 def test_mlx_shows_a_cold_cache_only_where_the_first_answer_used_less_of_it() -> None:
     warm = probed(lambda *_: answer("one", cached=9))
-    assert warm["cold"] is None
-    assert "cache before" in warm["not_possible"]["cold"]
+    assert warm.cold is None
+    assert "cache before" in warm.not_possible["cold"]
 
 
 def test_llama_is_asked_cold_and_needs_two_slots_for_a_batch() -> None:
@@ -110,19 +110,19 @@ def test_llama_is_asked_cold_and_needs_two_slots_for_a_batch() -> None:
 
     told = probed(say, runtime="llama.cpp", told={"total_slots": 1}, alone={"cache_prompt": False})
     assert used == [None, None, None, False]
-    assert (told["equal"], told["alone"], told["batched"], told["cold"]) == (False, True, None, False)
-    assert told["not_possible"] == {"batched": "this llama-server has one slot"}
-    assert told["drift"] is None
+    assert (told.equal, told.alone, told.batched, told.cold) == (False, True, None, False)
+    assert told.not_possible == {"batched": "this llama-server has one slot"}
+    assert told.drift is None
     two = probed(say, runtime="llama.cpp", told={"total_slots": 2}, alone={"cache_prompt": False})
-    assert (two["batched"], two["cold"]) == (True, False)
+    assert (two.batched, two.cold) == (True, False)
 
 
 def test_an_unknown_server_is_not_asked_for_its_cache() -> None:
     told = probed(lambda *_: answer("one"), runtime="unknown")
-    assert (told["equal"], told["cold"]) == (True, None)
+    assert (told.equal, told.cold) == (True, None)
 
 
 def test_a_server_that_fails_makes_no_canary_and_no_error() -> None:
     told = determinism.probe(Server("http://127.0.0.1:9/v1", "m", "unknown", {}, {}), timeout=5)
-    assert told["equal"] is None
-    assert told["why"].startswith("not possible: ")
+    assert told.equal is None
+    assert told.why.startswith("not possible: ")

@@ -14,12 +14,13 @@ from gate.grading.verdict import decide
 from gate.models import streaming
 from gate.models.client import Client, _streamed
 from gate.models.serving.start import served
-from gate.types import Case, Contract, Json, Outcome, Reply, Report, Result
+from gate.types import AskMode, Case, Contract, Json, Made, Outcome, Reply, Report, Result
 from tests import rubrics
+from tests.reports import HARDWARE, MADE, asked
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 1.0, 200, None, "")
 CASE = Case("a", [{"role": "user", "content": "hello"}], [], {"calls": []}, "dev", (), "", 8, "", None, None)
-HERE = {"hardware": {"id": "one"}, "parallel": 1}
+HERE = replace(MADE, ask_mode=AskMode("settled", 1))
 
 
 def results(*seconds: float, cold: int = 0) -> list[Result]:
@@ -29,18 +30,18 @@ def results(*seconds: float, cold: int = 0) -> list[Result]:
     ]
 
 
-def report(seconds: list[Result], made: Json = HERE, **demands: float) -> Report:
+def report(seconds: list[Result], made: Made = HERE, **demands: float) -> Report:
     contract = Contract("t", "t.jsonl", "0" * 64, tuple(each.case for each in seconds), 1.0, **demands)  # type: ignore[arg-type]
-    return Report(1, {}, made, (contract,), tuple(seconds), (), ())
+    return asked(contract, results=tuple(seconds), made=made)
 
 
 def test_a_streamed_answer_has_a_first_token_and_a_rate(tmp_path: Path) -> None:
     script = rubrics.script(tmp_path / "s.jsonl", [{"content": "Hi.", "seconds": 0.2}])
     with served(identify(f"scripted:{script}"), lambda _text: None, context=512) as server:
         told = streaming.probe(server, [CASE] * 4, timeout=30)
-    assert told["asked"] == 3
-    assert 0.2 <= told["first_token"] < 5
-    assert told["tokens_per_second"] is None, "the script says one token"
+    assert told.asked == 3
+    assert 0.2 <= told.first_token < 5
+    assert told.tokens_per_second is None, "the script says one token"
 
 
 def test_events_are_read_as_servers_send_them() -> None:
@@ -69,8 +70,8 @@ def test_a_server_that_does_not_stream_breaks_nothing(tmp_path: Path, rule: Json
     script = rubrics.script(tmp_path / "s.jsonl", [rule])
     with served(identify(f"scripted:{script}"), lambda _text: None, context=512) as server:
         told = streaming.probe(server, [CASE] * 2, timeout=30)
-    assert "why" in told
-    assert streaming.probe(server, [], timeout=30)["why"].startswith("no case")
+    assert told.why
+    assert streaming.probe(server, [], timeout=30).why.startswith("no case")
 
 
 def test_seconds_are_those_of_the_warm_requests() -> None:
@@ -85,8 +86,15 @@ def test_a_ratio_to_the_champion_is_kept(seconds: float, outcome: Outcome) -> No
     assert decide(report(results(*[seconds] * 5), slower=1.2), champion).outcome is outcome
 
 
-@pytest.mark.parametrize("made", [{"hardware": {"id": "two"}, "parallel": 1}, HERE | {"parallel": 4}, {"parallel": 1}])
-def test_a_ratio_needs_the_same_machine_and_load(made: Json) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        replace(HERE, hardware=replace(HARDWARE, id="two")),
+        replace(HERE, ask_mode=AskMode("settled", 4)),
+        replace(HERE, ask_mode=None),
+    ],
+)
+def test_a_ratio_needs_the_same_machine_and_load(made: Made) -> None:
     champion = report(results(*[1.0] * 5), made, slower=1.2)
     verdict = decide(report(results(*[1.0] * 5), slower=1.2), champion)
     assert verdict.outcome is Outcome.INCOMPLETE

@@ -13,7 +13,7 @@ from gate.registry import contaminated, rounds, slots
 from gate.registry import release as releases
 from gate.registry.slots import Pointer, Slot
 from gate.report import io as report
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE, asked, made
 
 TEST = "suites/test_calls.py::test_calls"
 
@@ -24,8 +24,8 @@ def a_report(hits: str, name: str = "m", at: str = "2999-01-01T00:00:00+00:00") 
     one = replace(WHOLE.results[0], test=TEST)
     results = tuple(replace(one, case=each, hit=mark == "x") for each, mark in zip(ids, hits, strict=True))
     contract = replace(WHOLE.contracts[0], test=TEST, ids=ids)
-    told = {"checkpoint": WHOLE.checkpoint | {"name": name}, "made": WHOLE.made | {"started": at}}
-    return replace(WHOLE, contracts=(contract,), results=results, breaks=(), **told)
+    named = replace(WHOLE.checkpoint, name=name)
+    return made(asked(contract, results=results, checkpoint=named), started=at)
 
 
 def promoted(slot: Slot, hits: str, path: Path, beat: Pointer | None, **facts: object) -> Pointer:

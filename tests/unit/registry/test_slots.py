@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gate.registry import ledger, slots
 from gate.registry.ledger import LedgerError
 from gate.registry.slots import Pointer, Slot, SlotError, Standing
+from gate.types import Forced
 
 ROOT = Path(__file__).parents[3]
 
@@ -168,7 +169,7 @@ class TestRecord:
         given = facts("b") | {"force": "the demo is at noon"}
         slots.promote(slot, given, beat=slots.current(slot))
         slots.promote(Slot("other", slot.registry), given | {"force": ""}, beat=None)
-        assert slots.forced(slot.registry) == [{"slot": slot.name, "line": 2, "reason": "the demo is at noon"}]
+        assert slots.forced(slot.registry) == (Forced(slot.name, 2, "the demo is at noon"),)
 
     @pytest.mark.parametrize("event", ["promotion", "rollback", "", "Attempt", "a\n"])
     def test_only_promote_and_rollback_move_the_champion(self, slot: Slot, event: str) -> None:

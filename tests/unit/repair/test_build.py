@@ -19,8 +19,9 @@ from gate.preflight.checks import leakage
 from gate.repair import output
 from gate.repair.misses import CHANGED
 from gate.report import io as report
-from gate.types import Contract, Reply, Result
-from tests.unit.report.test_io import WHOLE
+from gate.types import Attribution, Contract, Reply, Result
+from tests import reports
+from tests.reports import WHOLE
 
 SECRET = "Zanzibar lighthouse keeper payroll"
 TOOLS = [
@@ -105,9 +106,9 @@ def a_report(
         for case in file.cases
     )
     (folder / name).mkdir(exist_ok=True)
-    told: dict[str, Any] = {"made": WHOLE.made | (made or {}), "checkpoint": WHOLE.checkpoint | (checkpoint or {})}
-    told |= {"contracts": (contract,), "results": results, "breaks": ()}
-    report.write(folder / name / "report.json", replace(WHOLE, **told))
+    graded = replace(WHOLE.checkpoint, **(checkpoint or {}))
+    whole = reports.asked(contract, results=results, checkpoint=graded, made=replace(WHOLE.made, **(made or {})))
+    report.write(folder / name / "report.json", whole)
     return folder / name
 
 
@@ -305,14 +306,14 @@ def test_reports_of_different_checkpoints_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("blame", "why"),
     [
-        ({"asked": "off", "problems": {}}, "not told: grade without --gate-blame=off"),
-        ({"asked": "misses", "problems": {"it ran out": 1}}, "not told: blame could not be asked (it ran out)"),
-        ({"asked": "misses", "problems": {}}, "not told: grade again; the report does not say why"),
+        (Attribution("off", 0.1, {}), "not told: grade without --gate-blame=off"),
+        (Attribution("misses", 0.1, {"it ran out": 1}), "not told: blame could not be asked (it ran out)"),
+        (Attribution("misses", 0.1, {}), "not told: grade again; the report does not say why"),
     ],
 )
 def test_why_a_miss_has_no_stage_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], blame: dict[str, Any], why: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], blame: Attribution, why: str
 ) -> None:
-    a_report(project(tmp_path), {"status": ""}, made={"blame": blame | {"seconds": 0.1}})
+    a_report(project(tmp_path), {"status": ""}, made={"attribution": blame})
     assert repair(tmp_path) == 1
     assert why in capsys.readouterr().out

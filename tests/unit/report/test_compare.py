@@ -10,7 +10,7 @@ import pytest
 from gate.cli.main import main
 from gate.report.io import write
 from gate.types import Report
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE
 
 TEST = WHOLE.contracts[0].test
 
@@ -22,7 +22,7 @@ def a_report(folder: Path, name: str, hits: str, *, split: str = "dev") -> str:
         replace(WHOLE.results[0], case=c, hit=mark == "x", split=split) for c, mark in zip(ids, hits, strict=True)
     )
     contracts = (replace(WHOLE.contracts[0], ids=ids),)
-    checkpoint = WHOLE.checkpoint | {"name": name}
+    checkpoint = replace(WHOLE.checkpoint, name=name)
     report: Report = replace(WHOLE, contracts=contracts, results=results, checkpoint=checkpoint, breaks=(), skips=())
     (folder / name).mkdir()
     write(folder / name / "report.json", report)

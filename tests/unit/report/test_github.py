@@ -15,8 +15,9 @@ from gate.grading.verdict import decide
 from gate.report import github
 from gate.report.io import write
 from gate.report.markdown import code
+from gate.report.shown import Shown, shown
 from gate.types import Outcome, Report, Result
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE
 
 TAGS = {"h2", "h3", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "code"}
 
@@ -29,6 +30,10 @@ def a_report(*results: Result) -> Report:
     ids = tuple(result.case for result in results) or ("a",)
     contract = replace(WHOLE.contracts[0], ids=ids, floor=1.0)
     return replace(WHOLE, contracts=(contract,), results=results, breaks=(), skips=())
+
+
+def seen(report: Report) -> Shown:
+    return shown(report, decide(report))
 
 
 HOSTILE = [
@@ -61,15 +66,13 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str) -> None:
     missed = replace(a_result("x", hit=False), why=(text,), test=f"suites/t.py::test_{text[:30]}", stage=text[:20])
-    report = replace(a_report(missed), checkpoint=a_report().checkpoint | {"name": text})
-    rendered = cmarkgfm.github_flavored_markdown_to_html(
-        github.summary(report, decide(report)), options=Options.CMARK_OPT_UNSAFE
-    )
+    told = seen(replace(a_report(missed), checkpoint=replace(WHOLE.checkpoint, name=text)))
+    rendered = cmarkgfm.github_flavored_markdown_to_html(github.summary(told), options=Options.CMARK_OPT_UNSAFE)
     outside = re.sub(r"<code>.*?</code>", "", rendered, flags=re.DOTALL)
     assert set(re.findall(r"<(\w+)", rendered)) <= TAGS
     assert "evil" not in outside
     assert "@everyone" not in outside
-    for line in github.alarms(decide(report)):
+    for line in github.alarms(told):
         assert line.startswith("::error title=gate ")
         assert "##[" not in line
         assert line.count("\n") == line.count("\r") == 0
@@ -81,21 +84,21 @@ def test_a_span_of_nothing_is_said() -> None:
 
 def test_there_are_at_most_ten_annotations_and_none_for_a_pass() -> None:
     report = a_report(*[a_result(f"c{number}", hit=False) for number in range(3)])
-    verdict = replace(decide(report), gaps=tuple(f"gap {number}" for number in range(50)))
-    assert len(github.alarms(verdict)) == 10
-    assert github.alarms(verdict)[-1].endswith("more")
-    assert github.alarms(replace(verdict, outcome=Outcome.PASS)) == []
+    told = replace(seen(report), gaps=tuple(f"gap {number}" for number in range(50)))
+    assert len(github.alarms(told)) == 10
+    assert github.alarms(told)[-1].endswith("more")
+    assert github.alarms(replace(told, outcome=Outcome.PASS)) == []
 
 
 def test_a_summary_is_under_the_limit() -> None:
     misses = [replace(a_result(f"c{number}", hit=False), why=("é" * 300,) * 50) for number in range(50)]
-    verdict = replace(decide(a_report(*misses)), gaps=("日本" * 200,) * 5000, faults=("x" * 300,) * 5000)
-    assert len(github.summary(a_report(*misses), verdict).encode()) < 2**20
+    told = replace(seen(a_report(*misses)), gaps=("日本" * 200,) * 5000, faults=("x" * 300,) * 5000)
+    assert len(github.summary(told).encode()) < 2**20
 
 
 def test_held_out_cases_are_a_number() -> None:
     report = a_report(replace(a_result("secret", hit=False), split="held-out"), a_result("open", hit=False))
-    text = github.summary(report, decide(report))
+    text = github.summary(seen(report))
     assert "secret" not in text
     assert "- 1 of held-out cases" in text
     assert "`open`" in text

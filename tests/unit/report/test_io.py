@@ -15,90 +15,101 @@ from hypothesis import strategies as st
 from gate import stats
 from gate.errors import ReportError
 from gate.report import io as report
-from gate.types import Break, Contract, Outcome, Reply, Report, Result
-
-REPLY = Reply(
-    "hi \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-    "",
-    [],
-    [],
-    "stop",
-    "",
-    {},
-    0.1,
-    200,
-    0.5,
-    "{}",
-)
-WHOLE = Report(
-    version=report.VERSION,
-    checkpoint={"kind": "mlx", "name": "m", "where": "/m", "digest": "0" * 64, "verified": True, "bytes": 1},
-    made={
-        "gate": "0.1.0",
-        "python": "3.11",
-        "started": "2026-01-01T00:00:00+00:00",
-        "seconds": 1.5,
-        "command": ["pytest"],
-        "runtime": "mlx_lm",
-        "server": {},
-        "sampling": {"seed": 0},
-        "hardware": {},
-        "versions": {},
-    },
-    contracts=(Contract("t", "c.jsonl", "1" * 64, ("a", "b"), 0.5),),
-    results=(Result("t", "a", "dev", False, False, ("wrong",), "?", {"calls": []}, (REPLY,)),),
-    breaks=(Break("t[b]", "call: no answer"),),
-    skips=(),
-)
-
+from gate.report import schema
+from gate.types import AskMode, Check, Report
+from tests.reports import REPLY, WHOLE, as_json, made
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=6)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=12,
 )
 
 
-def as_json_writes(value: Report) -> bytes:
-    text = json.dumps(report.plain(value), ensure_ascii=False, indent=1)
-    return (report.SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(made=st.dictionaries(TEXTS, VALUES, max_size=4), content=TEXTS, calls=st.lists(VALUES, max_size=2))
-def test_a_report_is_written_as_json_would_be_with_an_indent_of_one(
-    tmp_path: Path, made: Any, content: str, calls: Any
-) -> None:
-    reply = replace(REPLY, content=content, calls=calls, margin=None)
-    whole = replace(WHOLE, made=made, results=(replace(WHOLE.results[0], replies=(reply, REPLY)), WHOLE.results[0]))
-    report.write(tmp_path / "report.json", whole)
-    assert (tmp_path / "report.json").read_bytes() == as_json_writes(whole)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        {1: {True: 2, None: 3, 1.5: 4}},
-        {"a": Outcome.PASS, Outcome.PASS: ()},
-        {"a": (1, (2,))},
-        {"a": [math.inf, -math.inf]},
-    ],
+@given(
+    server=st.dictionaries(TEXTS, VALUES, max_size=4),
+    content=TEXTS,
+    calls=st.lists(st.fixed_dictionaries({"name": VALUES, "arguments": VALUES}), max_size=2),
 )
-def test_values_that_json_turns_into_others_are_turned_alike(tmp_path: Path, made: Any) -> None:
-    whole = replace(WHOLE, made=made, contracts=(), results=(), breaks=())
+def test_whatever_a_server_sends_is_read_back_as_it_was(tmp_path: Path, server: Any, content: str, calls: Any) -> None:
+    """Half characters, numbers beyond 64 bits, texts that look like escapes."""
+    reply = replace(REPLY, content=content, calls=calls, margin=None)
+    results = (replace(WHOLE.results[0], replies=(reply, REPLY)), WHOLE.results[0])
+    whole = made(replace(WHOLE, results=results), server=server)
     report.write(tmp_path / "report.json", whole)
-    assert (tmp_path / "report.json").read_bytes() == as_json_writes(whole)
+    assert report.read(tmp_path / "report.json") == whole
 
 
-def test_a_report_that_cannot_be_written_to_its_end_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_result_is_a_line(tmp_path: Path) -> None:
+    report.write(tmp_path / "report.json", replace(WHOLE, results=WHOLE.results * 3))
+    lines = [line.strip().lstrip("[,").strip() for line in (tmp_path / "report.json").read_text().splitlines()]
+    assert sum(line.startswith('{"test": "t", "case": "a"') for line in lines) == 3
+
+
+CONTRACT, RESULT = WHOLE.contracts[0], WHOLE.results[0]
+NO_REPORT = [
+    replace(WHOLE, contracts=(replace(CONTRACT, floor=1.5),)),
+    replace(WHOLE, contracts=(replace(CONTRACT, floor=math.nan),)),
+    replace(WHOLE, contracts=(replace(CONTRACT, ids=()),)),
+    replace(WHOLE, contracts=(replace(CONTRACT, ids=("a", "a")),)),
+    replace(WHOLE, results=(replace(RESULT, hit=1),)),  # type: ignore[arg-type]
+    replace(WHOLE, results=(replace(RESULT, split="open"),)),
+    replace(WHOLE, results=(replace(RESULT, stage="luck"),)),
+    replace(WHOLE, results=(replace(RESULT, replies=()),)),
+    replace(WHOLE, results=(replace(RESULT, expect={"calls": object()}),)),
+    replace(WHOLE, results=(replace(RESULT, expect={"calls": math.inf}),)),
+    replace(WHOLE, results=(replace(RESULT, replies=(replace(REPLY, calls=[{"name": "f"}]),)),)),
+    replace(WHOLE, checkpoint=replace(WHOLE.checkpoint, kind="")),
+    replace(WHOLE, checkpoint=replace(WHOLE.checkpoint, digest="0")),
+    made(WHOLE, preflight=(Check("P01", "n", "found", "warn", "m", (), "r"),)),
+    made(WHOLE, ask_mode=AskMode("settled", 0)),
+    made(WHOLE, server=None),
+]
+
+
+@pytest.mark.parametrize("odd", NO_REPORT, ids=range(len(NO_REPORT)))
+def test_what_could_not_be_read_back_is_not_written_and_leaves_the_one_before(tmp_path: Path, odd: Report) -> None:
     path = tmp_path / "report.json"
     report.write(path, WHOLE)
-    odd = replace(WHOLE.results[0], expect={"calls": object()})
-    with pytest.raises(TypeError):
-        report.write(path, replace(WHOLE, results=(*WHOLE.results, odd)))
+    with pytest.raises(ReportError, match="was not written"):
+        report.write(path, odd)
     assert report.read(path) == WHOLE
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kind_that_another_plugin_serves_is_one(tmp_path: Path) -> None:
+    other = replace(WHOLE, checkpoint=replace(WHOLE.checkpoint, kind="toy"))
+    report.write(tmp_path / "report.json", other)
+    assert report.read(tmp_path / "report.json") == other
+
+
+def test_what_a_result_says_stands_in_no_error(tmp_path: Path) -> None:
+    """It may be of a case that is held out."""
+    odd = replace(RESULT, case="the-case", hit="the-answer")  # type: ignore[arg-type]
+    with pytest.raises(ReportError) as caught:
+        report.write(tmp_path / "report.json", replace(WHOLE, results=(odd,)))
+    assert str(caught.value).endswith("$.results[0].hit: fails 'type'")
+
+
+def test_the_schema_in_the_package_is_the_generated_one() -> None:
+    """python -m gate.report.schema writes it."""
+    assert schema.PLACE.read_text(encoding="utf-8") == schema.text()
+
+
+def test_every_field_is_required_and_no_other_allowed() -> None:
+    value = schema.generated()
+    for part in (value, *value["$defs"].values()):
+        assert part["additionalProperties"] is False
+        assert part["required"] == list(part["properties"])
+
+
+def test_a_report_of_the_version_before_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(as_json(WHOLE) | {"version": 1}))
+    with pytest.raises(ReportError, match=r"is a report of version 1, and 2 is read here: grade again$"):
+        report.read(path)
 
 
 def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -109,25 +120,28 @@ def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"results": [{}]},
         {"extra": 1},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"floor": 1.5}]},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": []}]},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": ["a", "a"]}]},
-        {"results": [report.plain(WHOLE.results[0]) | {"hit": 1}]},
-        {"results": [report.plain(WHOLE.results[0]) | {"replies": []}]},
+        {"contracts": [as_json(WHOLE)["contracts"][0] | {"floor": 1.5}]},
+        {"contracts": [as_json(WHOLE)["contracts"][0] | {"ids": []}]},
+        {"contracts": [as_json(WHOLE)["contracts"][0] | {"ids": ["a", "a"]}]},
+        {"results": [as_json(WHOLE)["results"][0] | {"hit": 1}]},
+        {"results": [as_json(WHOLE)["results"][0] | {"replies": []}]},
+        {"results": [as_json(WHOLE)["results"][0] | {"extra": 1}]},
+        {"made": as_json(WHOLE)["made"] | {"extra": 1}},
+        {"made": {key: value for key, value in as_json(WHOLE)["made"].items() if key != "determinism"}},
         {"checkpoint": {}},
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(report.plain(WHOLE) | change))
-    with pytest.raises(ReportError, match="is no report of version 1"):
+    path.write_text(json.dumps(as_json(WHOLE) | change))
+    with pytest.raises(ReportError, match="is no report of version 2"):
         report.read(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"version": NaN}', '{"version": 1, "version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", '{"version": NaN}', '{"version": 2, "version": 2}'])
 def test_what_is_no_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(text)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -238,12 +239,12 @@ class TestMlxDevice:
 
 class TestHardware:
     def test_is_what_a_report_needs(self):
-        found = machine.hardware()
+        found = asdict(machine.hardware())
         assert set(found) == {"platform", "machine", "processor", "cores", "memory", "id"}
         assert all(found.values())
 
     def test_names_neither_host_nor_user(self):
-        told = " ".join(str(value) for value in machine.hardware().values()).split()
+        told = " ".join(str(value) for value in asdict(machine.hardware()).values()).split()
         assert socket.gethostname() not in told
         assert getpass.getuser() not in told
 
@@ -253,7 +254,7 @@ class TestHardware:
         answer = subprocess.CompletedProcess([], 0, stdout="Apple M4\n", stderr="")
         monkeypatch.setattr(machine, "_run", lambda *_: answer)
         found = machine.hardware()
-        assert (found["platform"], found["processor"]) == ("macOS 26.1", "Apple M4")
+        assert (found.platform, found.processor) == ("macOS 26.1", "Apple M4")
 
 
 class TestLocked:

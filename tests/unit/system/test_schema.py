@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -12,11 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from gate.report import io as report
 from gate.system import schema as shape
-from gate.types import Contract, Json, Report
+from gate.types import (
+    Attribution,
+    Check,
+    Checkup,
+    Contract,
+    Determinism,
+    Forced,
+    Interval,
+    Json,
+    Judged,
+    Judging,
+    Means,
+)
 from tests.project import TOOL, a_case
-from tests.unit.report.test_io import WHOLE
+from tests.reports import WHOLE, as_json, asked
 
 CALL = {"id": "c", "type": "function", "function": {"name": "terminal", "arguments": {}}}
 TALK = [
@@ -25,32 +37,27 @@ TALK = [
     {"role": "tool", "content": "done", "tool_call_id": "c", "name": "terminal"},
 ]
 MORE = {"tags": ["a", "b"], "source": "mine", "max_tokens": 64, "replaces": "old", "system": "s", "system_suffix": "t"}
-FOUND = {"id": "P01", "name": "n", "status": "found", "severity": "warn", "meaning": "m", "found": ["x"], "remedy": "r"}
-INTERVAL = {"value": 0.5, "lower": 0, "upper": 1}
-CHECKUP = {
-    **{"digest": "", "bar": 0.5, "anchors": 1, "silent": 0, "scale": [1, 5], "canaries": {"a": None}, "faults": []},
-    **{"scores": [[1, 2]], "order": {"asked": 1, "other": 0}, "kappa": INTERVAL, "confusion": {"1-2": 1}},
-    "tests": {"t": {"mean": None, "corrected": None}, "u": {"mean": 1, "corrected": INTERVAL}},
-}
-MADE = {
-    "blame": {"asked": "off", "seconds": 0.0, "problems": {"why": 1}},
-    "canary": {"equal": None, "seconds": 1, "margins": {"a": None}, "differences": []},
-    "preflight": [FOUND, FOUND | {"status": "ok", "found": []}],
-    "suites": {"a.py": "0" * 64},
-    "forced": [{"slot": "s", "line": 1, "reason": "r"}],
-    "judge": {
-        **{"name": "", "where": "", "verified": True, "family": "", "digest": "", "prompt": "", "sampling": {}},
-        **{"runtime": "", "pinned": "", "rubrics": {"r": CHECKUP}, "seconds": 1.5, "earlier": [], "warnings": ["w"]},
-    },
-}
-FULL = Contract("t", "c.jsonl", "1" * 64, ("a", "b"), 0.5, drop=1, bound=0.5, floors={"x": 1.0}, tagged={"x": ["a"]})
-SCORED = report.plain(WHOLE.results[0]) | {"judged": {"score": 1, "votes": [1], "reason": "r", "ruled": True}}
+FOUND = Check("P01", "n", "found", "warn", "m", ("x",), "r")
+INTERVAL = Interval(0.5, 0, 1)
+CHECKUP = Checkup(
+    *("", 0.5, 1, 0, (1, 5), {"a": None}, ((1, 2),), 1, 0, INTERVAL, 0.5, {"1-2": 1}, 0.1, ("f",)),
+    tests={"t": Means(None, None), "u": Means(1, INTERVAL)},
+)
+JUDGING = Judging("", "", True, "", "", "", {}, "", "", {"r": CHECKUP}, 1.5, (), ("w",))
+MADE = replace(
+    WHOLE.made,
+    attribution=Attribution("off", 0.0, {"why": 1}),
+    determinism=Determinism(None, 1, margins={"a": None}),
+    preflight=(FOUND, replace(FOUND, status="ok", found=())),
+    suites={"a.py": "0" * 64},
+    forced=(Forced("s", 1, "r"),),
+    judge=JUDGING,
+)
+FULL = Contract("t", "c.jsonl", "1" * 64, ("a", "b"), 0.5, drop=1, bound=0.5, floors={"x": 1.0}, tagged={"x": ("a",)})
+SCORED = replace(WHOLE.results[0], judged=Judged(1, (1,), "r", ruled=True))
 GOOD: dict[str, list[Any]] = {
     "case": [a_case("a"), a_case("a", tools=[TOOL], messages=TALK, **MORE)],
-    "report": [
-        report.plain(WHOLE),
-        report.plain(Report(1, WHOLE.checkpoint, WHOLE.made | MADE, (FULL,), (), (), ())) | {"results": [SCORED]},
-    ],
+    "report": [as_json(WHOLE), as_json(asked(FULL, results=(SCORED,), made=MADE))],
 }
 SCALARS = (
     st.none() | st.booleans() | st.integers(-2, 3) | st.sampled_from([0.0, 1.0, 0.5]) | st.sampled_from(["", "a", "ab"])

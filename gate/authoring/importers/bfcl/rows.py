@@ -11,7 +11,7 @@ from gate.authoring.importers.bfcl import answers
 from gate.authoring.importers.bfcl import tools as bfcl_tools
 from gate.cases.json_schema import breach, schema_errors
 from gate.errors import CaseError
-from gate.types import Json
+from gate.types import SPLITS, Json
 
 _PARAMETERS: Json = {"type": "object", "required": ["properties"], "properties": {"properties": {"type": "object"}}}
 _FUNCTION: Json = {
@@ -91,7 +91,7 @@ def _whole(row: Json, tools: list[Json], calls: list[Json], tags: Iterable[str])
 def _split(messages: list[Json]) -> str:
     """By what is asked, as `gate import` does it: what is held out in one file is never given away by another."""
     text = json.dumps(messages, sort_keys=True, separators=(",", ":"))
-    return ("dev", "held-out")[int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2]
+    return SPLITS[int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2]
 
 
 def _check(value: Any, schema: Json, why: str) -> None:

@@ -25,7 +25,7 @@ from gate.authoring.importers.bfcl import rows as bfcl_rows
 from gate.authoring.importers.result import Refused
 from gate.errors import CaseError
 from gate.system import jsonl
-from gate.types import Json
+from gate.types import SPLITS, Json
 
 ANSWERED = (
     *("simple_python", "multiple", "parallel", "parallel_multiple"),
@@ -141,7 +141,7 @@ def _drawn(pools: dict[tuple[str, str], list[Json]], category: str, cases: list[
         return sum(category in case["tags"] for case in same), len(same)
 
     full = sum("stricter" in case["tags"] for case in cases) >= MAX_STRICTER
-    for split in sorted(("dev", "held-out"), key=had):
+    for split in sorted(SPLITS, key=had):
         pool = pools.get((category, split), [])
         for at, case in enumerate(pool):
             if not (full and "stricter" in case["tags"]):
