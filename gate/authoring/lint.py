@@ -19,8 +19,7 @@ from gate.cases import loader, sealing
 from gate.errors import CaseError
 from gate.registry import contaminated
 from gate.registry.slots import REGISTRY
-from gate.report.terminal import clean
-from gate.system.text import one_line
+from gate.system.text import clean, one_line
 
 ERROR, WARN = "error", "warn"
 SURE = ("KEY", "PEM", "JWT", "CREDENTIAL")

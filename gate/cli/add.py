@@ -19,9 +19,8 @@ from gate.authoring.redaction.redactor import plain
 from gate.authoring.sources import Captured
 from gate.cases import loader
 from gate.errors import CaseError, GateError
-from gate.report.terminal import clean, lines
 from gate.system import jsonl
-from gate.system.text import one_line, wanted_call
+from gate.system.text import clean, lines, one_line, wanted_call
 from gate.types import Case
 
 if TYPE_CHECKING:

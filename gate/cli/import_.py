@@ -19,9 +19,8 @@ from gate.authoring.importers.result import Refused
 from gate.authoring.satisfiable import unreachable
 from gate.cases import loader
 from gate.errors import CaseError
-from gate.report.terminal import clean
 from gate.system import jsonl
-from gate.system.text import one_line
+from gate.system.text import clean, one_line
 from gate.types import Json
 
 Found = Iterable[tuple[str, Json | Refused]]

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(given.run(given))
     except GateError as error:
-        from gate.report.terminal import lines
+        from gate.system.text import lines
 
         print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status

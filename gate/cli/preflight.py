@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
     from gate.preflight.artifact import assembled
     from gate.preflight.registry import worst
     from gate.preflight.table import counted, table
-    from gate.report.terminal import lines
+    from gate.system.text import lines
 
     began = time.monotonic()
     artifact = assembled(

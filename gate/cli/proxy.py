@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gate.errors import GateError
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 if TYPE_CHECKING:
     import asyncio

@@ -137,7 +137,7 @@ def _write(
     """Burn the cases, and let the folder be seen: no row is ever there whose case counts."""
     from gate.registry import contaminated
     from gate.repair import output
-    from gate.report.terminal import clean
+    from gate.system.text import clean
 
     form = "JSON texts" if as_text else "objects"
     marks = built.used

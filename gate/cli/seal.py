@@ -9,7 +9,7 @@ from typing import Any
 
 from gate.cases import loader, sealing
 from gate.errors import CaseError
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 DESCRIPTION = f"""\
 Encrypt case files with a key outside of the repository. Suites go on naming them; their cases are held out, graded, and

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from gate.registry import ledger, slots
 from gate.registry.slots import Pointer, Slot, SlotError
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 PROMOTE = """\
 Make a graded checkpoint the champion of a slot. The report is decided again, every byte of the checkpoint is hashed

@@ -10,7 +10,7 @@ from gate.errors import AskError
 from gate.models.batch_invariance import Way
 from gate.models.client import Client, request
 from gate.models.reply_cache import Known
-from gate.report.io import plain
+from gate.system.jsonl import plain
 from gate.types import Json, Question, Reply, Server
 
 

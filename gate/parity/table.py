@@ -9,8 +9,7 @@ from tabulate import tabulate
 from gate.parity.answer import Answer, Hop
 from gate.parity.compare import TOKENS, Comparison, Pair, Parting
 from gate.parity.verdict import Leg, line
-from gate.report.terminal import clean
-from gate.system.text import one_line
+from gate.system.text import clean, one_line
 from gate.types import Json
 
 SHOWN = 5

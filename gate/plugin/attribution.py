@@ -18,7 +18,7 @@ from gate.models.client import Client
 from gate.plugin import hosting
 from gate.plugin.hosting import Hosting
 from gate.plugin.progress import progress
-from gate.report.io import plain
+from gate.system.jsonl import plain
 from gate.types import Checkpoint, Json, Question, Raw, Result, Server
 
 DOUBTED = ("parser", "server", "stop", "grammar")

@@ -24,7 +24,7 @@ from gate.plugin.items import RESULT, case_of, test_of
 from gate.plugin.schedule import Screen
 from gate.registry import contaminated, policy
 from gate.registry.ledger import LedgerError
-from gate.report.io import plain
+from gate.system.jsonl import plain
 from gate.types import Case, Contract, Reply, Result
 
 SHORT = 300

@@ -11,7 +11,7 @@ import pytest
 from gate.errors import CheckpointError, GateError
 from gate.plugin.progress import progress
 from gate.preflight.artifact import Artifact, assembled
-from gate.report.terminal import lines
+from gate.system.text import lines
 from gate.types import Check, Server
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gate.report import terminal as render
+from gate.system.text import clean
 
 
 def progress(config: pytest.Config) -> Callable[[str], None]:
@@ -24,11 +24,11 @@ def progress(config: pytest.Config) -> Callable[[str], None]:
         if terminal is None or (state == said and not terminal.isatty):
             return
         if terminal.isatty:
-            terminal.rewrite(f"gate: {render.clean(text)}", erase=True)
+            terminal.rewrite(f"gate: {clean(text)}", erase=True)
             if state != said and text == state:
                 terminal.write_line("")
         else:
-            terminal.write_line(f"gate: {render.clean(text)}")
+            terminal.write_line(f"gate: {clean(text)}")
         said = state
 
     return say

@@ -17,9 +17,9 @@ from gate.registry import ledger, release, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import PROMOTION, REGISTRY, ROLLBACK, Slot
 from gate.report import io as reports
-from gate.report.terminal import clean
 from gate.stats import lower_bound
 from gate.system import jsonl
+from gate.system.text import clean
 from gate.types import Contract, Json, Report
 
 DESCRIPTION = """\

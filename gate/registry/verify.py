@@ -17,7 +17,7 @@ from gate.registry import holdout_attempts, release, signing, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import Slot
 from gate.report import io as reports
-from gate.report.terminal import clean
+from gate.system.text import clean
 from gate.types import Checkpoint, Json
 
 OK, FAILED, UNCHECKED = "ok", "FAILED", "not checked"

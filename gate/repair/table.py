@@ -11,8 +11,7 @@ from gate.repair.build import Built
 from gate.repair.misses import Found
 from gate.repair.rows import ORIGINS
 from gate.repair.split import SPLITS
-from gate.report.terminal import clean
-from gate.system.text import one_line
+from gate.system.text import clean, one_line
 
 SHOWN = 12
 """Cases that are named for one reason."""

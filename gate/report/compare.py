@@ -13,8 +13,8 @@ from gate.errors import GateError
 from gate.grading import judge_scores, latency
 from gate.grading.paired import by_test, flips, rights
 from gate.report import io as reports
-from gate.report.terminal import clean
 from gate.stats import lower_bound, mcnemar, quantile
+from gate.system.text import clean
 from gate.types import Contract, Report
 
 SIGNIFICANT = 0.01

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gate.report.markdown import code, table
-from gate.report.terminal import clean
+from gate.system.text import clean
 from gate.types import Finding, Outcome, Report, Result, Verdict
 
 LARGEST = 900_000

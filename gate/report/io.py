@@ -75,13 +75,6 @@ def parsed(text: str, *, where: Path) -> Report:
         )
 
 
-def plain(value: Any) -> Any:
-    """A value of gate.types as plain JSON: dataclasses become objects, tuples lists."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-
 def contract(row: Json) -> Contract:
     """The Contract that `plain` turned into `row`."""
     return Contract(**row | {key: tuple(row.get(key, ())) for key in _LISTS})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 
 def code(text: str, limit: int = 300) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tabulate import tabulate
 
 from gate.report import confusion, judge_section
 from gate.stats import quantile
-from gate.system.text import wanted_call
+from gate.system.text import clean, wanted_call
 from gate.types import Finding, Json, Outcome, Part, Reply, Report, Result, Verdict
 
 FRAGILE = 5
@@ -43,20 +42,6 @@ def verdict_line(verdict: Verdict, report: Path) -> str:
     why = why or (f"preflight: {verdict.faults[0]}" if verdict.faults else "")
     why = why or (f"below the floor: {', '.join(below)}" if below else "every floor is met")
     return clean(f"{verdict.outcome}: {hits}/{total} hits; {why}; report: {report}")
-
-
-def clean(text: str) -> str:
-    """Text that cannot steer a terminal: control, format and surrogate characters become visible escapes.
-
-    Nor a GitHub runner, which takes `##[` anywhere in a line for a command (actions/runner, ActionCommand.cs).
-    """
-    text = text.replace("##[", "##\\[")
-    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
-
-
-def lines(text: str) -> str:
-    """Text of several lines, each of which cannot steer a terminal."""
-    return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def _served(report: Report) -> str:
@@ -288,7 +273,3 @@ def _short_test(test: str) -> str:
 
 def _cut(text: str, length: int = 160) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode() if character != "\t" else " "

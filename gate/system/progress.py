@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 
 class Progress:

@@ -33,6 +33,20 @@ def one_line(text: str, limit: int = 200) -> str:
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
+def clean(text: str) -> str:
+    """Text that cannot steer a terminal: control, format and surrogate characters become visible escapes.
+
+    Nor a GitHub runner, which takes `##[` anywhere in a line for a command (actions/runner, ActionCommand.cs).
+    """
+    text = text.replace("##[", "##\\[")
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
+
+
+def lines(text: str) -> str:
+    """Text of several lines, each of which cannot steer a terminal."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
 def parted(one: Sequence[object], other: Sequence[object]) -> int:
     """The first place at which two texts or lists differ; where one of them ends, when it begins the other."""
     pairs = enumerate(zip(one, other, strict=False))
@@ -67,3 +81,7 @@ def wanted_call(call: Any) -> str:
         f"{key}={wanted(v)}" for key, v in call["arguments"].items() if not (isinstance(v, dict) and "$optional" in v)
     ]
     return one_line(f"{call.get('name')}({', '.join(named)})", 150)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode() if character != "\t" else " "

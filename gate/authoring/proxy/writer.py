@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gate.authoring.proxy.record import BEGINNING, Exchange, line
 from gate.errors import GateError
-from gate.report.terminal import clean
+from gate.system.text import clean
 
 WAITING = 1000
 """Exchanges that may wait to be written; one more is lost, and counted."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gate import stats
 from gate.errors import ReportError
 from gate.report import io as report
+from gate.system.jsonl import plain
 from gate.types import Break, Contract, Outcome, Reply, Report, Result
 
 REPLY = Reply(
@@ -61,7 +62,7 @@ VALUES = st.recursive(
 
 
 def as_json_writes(value: Report) -> bytes:
-    text = json.dumps(report.plain(value), ensure_ascii=False, indent=1)
+    text = json.dumps(plain(value), ensure_ascii=False, indent=1)
     return (report.SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
@@ -112,17 +113,17 @@ def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
         {"version": 2},
         {"results": [{}]},
         {"extra": 1},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"floor": 1.5}]},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": []}]},
-        {"contracts": [report.plain(WHOLE.contracts[0]) | {"ids": ["a", "a"]}]},
-        {"results": [report.plain(WHOLE.results[0]) | {"hit": 1}]},
-        {"results": [report.plain(WHOLE.results[0]) | {"replies": []}]},
+        {"contracts": [plain(WHOLE.contracts[0]) | {"floor": 1.5}]},
+        {"contracts": [plain(WHOLE.contracts[0]) | {"ids": []}]},
+        {"contracts": [plain(WHOLE.contracts[0]) | {"ids": ["a", "a"]}]},
+        {"results": [plain(WHOLE.results[0]) | {"hit": 1}]},
+        {"results": [plain(WHOLE.results[0]) | {"replies": []}]},
         {"checkpoint": {}},
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "report.json"
-    path.write_text(json.dumps(report.plain(WHOLE) | change))
+    path.write_text(json.dumps(plain(WHOLE) | change))
     with pytest.raises(ReportError, match="is no report of version 1"):
         report.read(path)
 

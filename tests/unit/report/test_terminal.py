@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gate.grading.verdict import decide
 from gate.report import io as reports
 from gate.report import terminal
 from gate.types import Break, Json, Outcome
 from tests.unit.report.test_io import REPLY, WHOLE
-
-STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-@given(st.text(st.characters(codec=None)))
-def test_clean_text_holds_nothing_that_steers(text: str) -> None:
-    assert not [c for c in terminal.clean(text) if unicodedata.category(c) in STEERING]
-
-
-def test_clean_keeps_ordinary_text_and_shows_the_rest() -> None:
-    assert terminal.clean("Käse, 日本 ✓") == "Käse, 日本 ✓"
-    assert terminal.clean("a\x1b[31mb\u202ec\n") == "a\\x1b[31mb\\u202ec\\n"
 
 
 def test_a_summary_shows_the_miss_the_gap_and_the_table() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from gate.report import io as report
 from gate.system import schema as shape
+from gate.system.jsonl import plain
 from gate.types import Contract, Json, Report
 from tests.project import TOOL, a_case
 from tests.unit.report.test_io import WHOLE
@@ -44,12 +44,12 @@ MADE = {
     },
 }
 FULL = Contract("t", "c.jsonl", "1" * 64, ("a", "b"), 0.5, drop=1, bound=0.5, floors={"x": 1.0}, tagged={"x": ["a"]})
-SCORED = report.plain(WHOLE.results[0]) | {"judged": {"score": 1, "votes": [1], "reason": "r", "ruled": True}}
+SCORED = plain(WHOLE.results[0]) | {"judged": {"score": 1, "votes": [1], "reason": "r", "ruled": True}}
 GOOD: dict[str, list[Any]] = {
     "case": [a_case("a"), a_case("a", tools=[TOOL], messages=TALK, **MORE)],
     "report": [
-        report.plain(WHOLE),
-        report.plain(Report(1, WHOLE.checkpoint, WHOLE.made | MADE, (FULL,), (), (), ())) | {"results": [SCORED]},
+        plain(WHOLE),
+        plain(Report(1, WHOLE.checkpoint, WHOLE.made | MADE, (FULL,), (), (), ())) | {"results": [SCORED]},
     ],
 }
 SCALARS = (
@@ -116,7 +116,7 @@ def inside(value: Any) -> list[Any]:
 def schemas() -> st.SearchStrategy[Any]:
     names, sizes = st.lists(st.sampled_from("ab"), unique=True), st.integers(0, 2)
     types = st.sampled_from(["object", "array", "string", "boolean", "null", "number", "integer"])
-    plain: dict[str, st.SearchStrategy[Any]] = {
+    fields: dict[str, st.SearchStrategy[Any]] = {
         "type": types | st.lists(types, min_size=1, max_size=3, unique=True),
         "required": names,
         "uniqueItems": st.booleans(),
@@ -138,9 +138,9 @@ def schemas() -> st.SearchStrategy[Any]:
             "if": inner,
             "then": inner,
         }
-        return st.fixed_dictionaries({}, optional=plain | holding)
+        return st.fixed_dictionaries({}, optional=fields | holding)
 
-    return st.recursive(st.booleans() | st.fixed_dictionaries({}, optional=plain), wider, max_leaves=6)
+    return st.recursive(st.booleans() | st.fixed_dictionaries({}, optional=fields), wider, max_leaves=6)
 
 
 TEXT, LIST = {"type": "string"}, {"type": "array"}
