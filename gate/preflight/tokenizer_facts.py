@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gate.checkpoints.probe_cache import remembered
 from gate.preflight import golden_conversations
-from gate.preflight.rule import Broken
+from gate.preflight.artifact import Broken
 from gate.system import platform, sandbox
 from gate.types import Json
 

@@ -8,9 +8,9 @@ from functools import partial
 
 from gate.checkpoints import checkpoint as checkpoints
 from gate.checkpoints.probe_cache import remembered
-from gate.preflight.artifact import Artifact, once, read_json, scanned, weights
+from gate.preflight.artifact import Artifact, Broken, NotPossible, once, read_json, scanned, weights
 from gate.preflight.checks import safety
-from gate.preflight.rule import Broken, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.system import platform, sandbox
 
 SECONDS, MEMORY = 120.0, 6 * 2**30

@@ -9,8 +9,8 @@ from typing import Any
 
 from gate.checkpoints.probe_cache import remembered
 from gate.preflight import golden_conversations
-from gate.preflight.artifact import Artifact, once, read_json, read_text
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once, read_json, read_text
+from gate.preflight.rule import rule
 from gate.system import sandbox
 from gate.system.text import parted
 from gate.types import Json

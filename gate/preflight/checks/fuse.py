@@ -9,8 +9,8 @@ import numpy as np
 
 from gate.checkpoints.scan import Facts
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact, once, scanned
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once, scanned
+from gate.preflight.rule import rule
 from gate.preflight.tensor_values import Floats, distance, module, rows, sample
 from gate.types import Json
 

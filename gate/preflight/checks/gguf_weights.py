@@ -8,8 +8,8 @@ import numpy as np
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact, once
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once
+from gate.preflight.rule import rule
 from gate.preflight.tensor_values import Floats, correlation, distance, rows, sample
 
 BITS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact
-from gate.preflight.rule import NotApplicable, rule
+from gate.preflight.artifact import Artifact, NotApplicable
+from gate.preflight.rule import rule
 from gate.types import Json
 
 KEYS = ("quantization", "quantization_config")

@@ -10,8 +10,8 @@ from pathlib import Path
 from gate.checkpoints import tensors
 from gate.checkpoints.checkpoint import files
 from gate.checkpoints.tensors import HeaderError
-from gate.preflight.artifact import Artifact, read_json, read_value
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, read_json, read_value
+from gate.preflight.rule import rule
 
 LOCAL = "adapter mlx gguf"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz", ".h5", ".keras")

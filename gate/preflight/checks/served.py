@@ -13,9 +13,9 @@ from typing import Any
 from gate.errors import AskError
 from gate.models.client import Client
 from gate.preflight import golden_conversations
-from gate.preflight.artifact import Artifact, once
+from gate.preflight.artifact import Artifact, NotPossible, once
 from gate.preflight.checks import chat_template, tokenizer
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.rule import rule
 from gate.types import Json, Server
 
 SECONDS = 60.0

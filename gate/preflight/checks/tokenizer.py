@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.preflight import golden_conversations, tokenizer_facts
-from gate.preflight.artifact import Artifact, once
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once
 from gate.preflight.checks import safety
 from gate.preflight.checks.chat_template import (
     DEFAULT,
@@ -15,7 +15,7 @@ from gate.preflight.checks.chat_template import (
     template_is_harmless,
     templates,
 )
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.system.text import parted
 from gate.types import Json
 

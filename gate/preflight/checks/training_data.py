@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from gate.cases import training_rows as rows
 from gate.preflight import row_shape
-from gate.preflight.artifact import Artifact
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
 from gate.preflight.checks import safety
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.system import platform, sandbox
 from gate.types import Json
 

@@ -19,8 +19,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from gate.errors import ServeError
-from gate.preflight.artifact import Artifact, once, read_json
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once, read_json
+from gate.preflight.rule import rule
 from gate.system import platform as machine
 
 LIST = Path(__file__).parents[1] / "known_bad.json"
