@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def add(*arguments: str) -> int:
     """The command as `gate` would run it."""
     parser = argparse.ArgumentParser()
-    adding.add_parser(parser.add_subparsers())
+    adding.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["add", *arguments])
     status: int = given.run(given)
     return status
