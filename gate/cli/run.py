@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gate.types import Outcome, Verdict
+
+if TYPE_CHECKING:
+    import pytest
+
+STATUS = {
+    Outcome.PASS: 0,
+    Outcome.FAULTY: 1,
+    Outcome.BELOW_FLOOR: 1,
+    Outcome.REGRESSED: 1,
+    Outcome.INCOMPLETE: 3,
+    Outcome.INCONCLUSIVE: 4,
+}
+USAGE, INFRASTRUCTURE = 2, 3
+QUIET = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
+"""gate itself is imported before pytest starts, and holds no assertions."""
 DESCRIPTION = "Grade a checkpoint as `pytest --model PATH` does. Everything after PATH goes to pytest."
 EPILOG = """\
 example:
@@ -16,6 +32,16 @@ exit status:
   2  usage: bad input, nothing was graded
   3  INCOMPLETE: something broke, was not asked or was not judged
   4  INCONCLUSIVE: only smoke tests were asked, or the judge failed its own check"""
+
+
+class _Listener:
+    """Keeps the verdict of the run that pytest makes."""
+
+    verdict: Verdict | None = None
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        run = config.pluginmanager.get_plugin("gate-run")
+        self.verdict = getattr(run, "verdict", None) or self.verdict
 
 
 def add_parsers(commands: Any) -> None:
@@ -32,7 +58,20 @@ def add_parsers(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Grade; the exit status says how it ended."""
-    from gate.plugin.exit_status import graded
+    """Run pytest in this process; the exit status of the verdict, or of there being none."""
+    import pytest  # no other command needs it
 
-    return graded(given.path, given.arguments)
+    listener = _Listener()
+    code = pytest.main([f"--model={given.path}", *QUIET, *given.arguments], plugins=[listener])
+    return status(listener.verdict, int(code))
+
+
+def status(verdict: Verdict | None, code: int) -> int:
+    """The exit status of a run, by its verdict and pytest's own exit status."""
+    from pytest import ExitCode
+
+    if verdict is None:
+        return USAGE if code in (ExitCode.USAGE_ERROR, ExitCode.INTERRUPTED) else INFRASTRUCTURE
+    if verdict.outcome is Outcome.PASS and code != ExitCode.OK:
+        return INFRASTRUCTURE  # another test failed beside the graded ones
+    return STATUS[verdict.outcome]

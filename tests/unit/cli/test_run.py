@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gate.plugin.exit_status import STATUS, status
+from gate.cli.run import STATUS, status
 from gate.types import Outcome, Verdict
 from tests.project import Project, a_case
 
