@@ -68,10 +68,10 @@ def run(given: argparse.Namespace) -> int:
 
 def status(verdict: Verdict | None, code: int) -> int:
     """The exit status of a run, by its verdict and pytest's own exit status."""
-    from pytest import ExitCode
+    import pytest
 
     if verdict is None:
-        return USAGE if code in (ExitCode.USAGE_ERROR, ExitCode.INTERRUPTED) else INFRASTRUCTURE
-    if verdict.outcome is Outcome.PASS and code != ExitCode.OK:
+        return USAGE if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED) else INFRASTRUCTURE
+    if verdict.outcome is Outcome.PASS and code != pytest.ExitCode.OK:
         return INFRASTRUCTURE  # another test failed beside the graded ones
     return STATUS[verdict.outcome]
