@@ -102,9 +102,14 @@ class Artifact:
     @property
     @once
     def base_tensors(self) -> dict[str, Tensor]:
+        return weights(self.base_folder, "model*.safetensors")
+
+    @property
+    def base_folder(self) -> Path:
+        """The folder of the model it was made from. Raises NotPossible."""
         if self.base is None:
             raise NotPossible("the base is not known: give it with --base DIR")
-        return weights(self.base, "model*.safetensors")
+        return self.base
 
     @property
     @once

@@ -58,6 +58,12 @@ def dangers(artifact: Artifact) -> list[str]:
     return [fault for look in (no_code_in_files, no_code_by_config, nothing_leads_out) for fault in look(artifact)]
 
 
+def require(artifact: Artifact, what: str) -> None:
+    """Let `what` be loaded only where nothing dangerous was found. Raises NotPossible."""
+    if found := dangers(artifact):
+        raise NotPossible(f"{what} is not loaded: {found[0]}")
+
+
 def _folders(artifact: Artifact) -> list[Path]:
     """The folders whose files are the artifact."""
     own = artifact.checkpoint.path

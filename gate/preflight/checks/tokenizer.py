@@ -9,7 +9,6 @@ from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once
 from gate.preflight.checks import safety
 from gate.preflight.checks.chat_template import (
     DEFAULT,
-    base_folder,
     rendered,
     standing,
     template_is_harmless,
@@ -144,8 +143,7 @@ def markers_keep_their_type(artifact: Artifact) -> Sequence[str]:
 @once
 def tokens(artifact: Artifact) -> Json:
     """The tokenizer's facts of the folder that is served. Raises NotPossible where it is not safe to load it."""
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"the tokenizer is not loaded: {dangers[0]}")
+    safety.require(artifact, "the tokenizer")
     if not standing(artifact.folder):
         raise NotPossible("there is no chat template")
     if template_is_harmless(artifact):
@@ -156,9 +154,8 @@ def tokens(artifact: Artifact) -> Json:
 @once
 def base_tokens(artifact: Artifact) -> Json:
     """The same of the folder it was made from. Raises NotPossible where that is not known, or not safe to load."""
-    folder = base_folder(artifact)
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"the base's tokenizer is not loaded: {dangers[0]}")
+    folder = artifact.base_folder
+    safety.require(artifact, "the base's tokenizer")
     return tokenizer_facts.probe(folder)
 
 

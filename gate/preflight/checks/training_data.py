@@ -251,8 +251,7 @@ def _folder(artifact: Artifact) -> Path:
         raise NotPossible(
             f"a {checkpoint.kind} brings no tokenizer that mlx-lm can load: give its base with --base DIR"
         )
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"its tokenizer is not loaded: {dangers[0]}")
+    safety.require(artifact, "its tokenizer")
     return folder
 
 
