@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gate.errors import CaseError
 
@@ -33,6 +33,15 @@ def parsed(text: str, *, where: Path) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, loads(line, where=f"{where}:{number}")
+
+
+def bounded_lines(stream: IO[bytes], most: int) -> Iterator[bytes]:
+    """The lines of a stream; of one longer than `most` bytes only one byte more than these, to tell that it is."""
+    while line := stream.readline(most + 1):
+        rest = line
+        while len(rest) > most and not rest.endswith(b"\n"):
+            rest = stream.readline(most + 1)
+        yield line
 
 
 def loads(text: str, *, where: str) -> Any:
