@@ -32,7 +32,7 @@ FEW = 4
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to mend, or to look at."""
+    """Something to fix, or to look at."""
 
     severity: str
     file: str

@@ -110,7 +110,7 @@ def _added(given: argparse.Namespace) -> int:
     with _alone(given.fixtures / "cases", write=not given.dry_run):
         placed, unread = case_files.read(loader.files(given.fixtures), given.fixtures)
         if broken := [each for each in unread if each.file == name]:
-            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; mend it first")
+            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; fix it first")
         made = _drafts(taken, options, name, [each.case.id for each in placed])
         kept = made if given.anyway else _apart(made, placed)
         if kept and not given.dry_run:

@@ -153,7 +153,7 @@ def _write(
     print(
         f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
-    print(f"burned {len(used)} cases, {new} of them anew: {clean(str(contaminated.path(given.registry)))}")
+    print(f"burned {len(used)} cases, {new} of them newly: {clean(str(contaminated.path(given.registry)))}")
 
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:

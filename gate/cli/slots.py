@@ -204,7 +204,7 @@ def _verify(given: argparse.Namespace) -> int:
     head = slots.verify(slot, head=given.head)
     print(f"{slot.ledger}: {len(slots.history(slot))} lines, chain whole, pointers as recorded; head {head}")
     if given.head is None:
-        print("Lost last lines and a ledger written anew show only against a hash kept elsewhere: --head HASH.")
+        print("Lost last lines and a rewritten ledger show only against a hash kept elsewhere: --head HASH.")
     return 0
 
 

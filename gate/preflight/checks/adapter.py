@@ -96,7 +96,7 @@ def base_is_the_trained_one(artifact: Artifact) -> Sequence[str]:
     return [f"{len(differing)} tensors differ from {named}, the first {differing[0]}"] if differing else []
 
 
-@rule("P03", "fail", kinds="mlx gguf", remedy="convert anew from the base's config.json, or give the right --base")
+@rule("P03", "fail", kinds="mlx gguf", remedy="convert again from the base's config.json, or give the right --base")
 def architecture_is_the_bases(artifact: Artifact) -> Sequence[str]:
     """Sizes, heads, rope and norm constants in the configuration are the base's."""
     base = read_json(artifact.base_folder / "config.json")

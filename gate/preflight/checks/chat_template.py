@@ -21,9 +21,7 @@ LIMIT = 2**20
 DEFAULT = "tokenizer.chat_template"
 
 
-@rule(
-    "P06", "refuse", kinds=LOCAL, remedy="copy chat_template.jinja from the base model into the folder, or convert anew"
-)
+@rule("P06", "refuse", kinds=LOCAL, remedy="copy chat_template.jinja from the base into the folder, or convert again")
 def template_is_there(artifact: Artifact) -> Sequence[str]:
     """The artifact brings a chat template; without one llama-server falls back to ChatML and says nothing."""
     return [] if templates(artifact) else ["no chat template in any of the places one can stand"]

@@ -54,7 +54,7 @@ def headers_are_sound(artifact: Artifact) -> Sequence[str]:
 
 
 def dangers(artifact: Artifact) -> list[str]:
-    """What must be mended before a tokenizer or a template of the artifact is touched."""
+    """What must be fixed before a tokenizer or a template of the artifact is touched."""
     return [fault for look in (no_code_in_files, no_code_by_config, nothing_leads_out) for fault in look(artifact)]
 
 

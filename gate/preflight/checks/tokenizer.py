@@ -27,7 +27,7 @@ CONTROL = 3
     "P07",
     "fail",
     kinds="adapter mlx",
-    remedy="convert anew with the versions that will serve it; see P06 for the template",
+    remedy="convert again with the versions that will serve it; see P06 for the template",
 )
 def renderers_agree(artifact: Artifact) -> Sequence[str]:
     """transformers and mlx-lm make the same tokens of every golden conversation."""
@@ -114,7 +114,7 @@ def tokens_are_the_bases(artifact: Artifact) -> Sequence[str]:
 
 
 @rule(
-    "P10", "fail", kinds="gguf", remedy="convert anew: in the GGUF each marker must be a CONTROL or USER_DEFINED token"
+    "P10", "fail", kinds="gguf", remedy="convert again: in the GGUF each marker must be a CONTROL or USER_DEFINED token"
 )
 def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
     """Each marker of the template in the form <|…|> is a token of its own that text cannot be split across."""
@@ -126,7 +126,7 @@ def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
     ]
 
 
-@rule("P10", "fail", kinds="gguf", remedy="convert anew from the folder with the right tokenizer")
+@rule("P10", "fail", kinds="gguf", remedy="convert again from the folder with the right tokenizer")
 def markers_keep_their_type(artifact: Artifact) -> Sequence[str]:
     """A marker that is special in the base's tokenizer is a CONTROL token in the GGUF, and the other way round."""
     known, text = artifact.gguf.tokens, "".join(templates(artifact).values())

@@ -43,7 +43,7 @@ class KnownBad:
     severity: str
     kinds: tuple[str, ...]
     issue: str
-    """Where it was reported or mended."""
+    """Where it was reported or fixed."""
     what: str
     applies: Mapping[str, list[str]] = field(default_factory=dict)
     """Fact of an artifact -> the values that it concerns; every fact named must have one of them."""

@@ -257,7 +257,7 @@ def test_two_at_once_lose_nothing() -> None:
 def test_a_broken_file_is_not_added_to(here: Path) -> None:
     path = here / "fixtures/cases/c.jsonl"
     path.write_text(path.read_text() + "{half")
-    with pytest.raises(CaseError, match=r"c.jsonl:2: .*mend it first"):
+    with pytest.raises(CaseError, match=r"c.jsonl:2: .*fix it first"):
         add("c.jsonl", "--pair", pair())
 
 
