@@ -101,7 +101,3 @@ def _module(name: str) -> Any:
         if name in COMMANDS.values():
             raise
         raise GateError(f"{name}, which an entry point {GROUP} names, cannot be imported: {error}") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
