@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,72 +59,53 @@ exit status 1: nothing is recorded"""
 
 def add_parsers(commands: Any) -> None:
     """Add the commands of slots to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "promote",
-        help="make a graded checkpoint the champion of a slot",
-        description=PROMOTE,
-        epilog=PROMOTE_EPILOG,
-    )
-    add = parser.add_argument
+    about = "make a graded checkpoint the champion of a slot"
+    add = _slot_command(commands, "promote", _promote, about, PROMOTE, PROMOTE_EPILOG).add_argument
     add("path", metavar="PATH", help="the checkpoint, as `pytest --model` takes it")
-    add_registry(parser, slot=True)
     add("--report", metavar="REPORT", type=Path, required=True, help=REPORT)
     add("--base", metavar="DIR", help="the model under an adapter, if not where it says")
     add(
         "--champion",
         metavar="REPORT",
         type=Path,
-        help="the champion, graded again: after cases were added, or elsewhere",
+        help="the champion, graded again: cases were added, or another machine",
     )
     add("--accept-lower-bar", metavar="REASON", default="", help="less is demanded than of the champion, and why")
     add("--force", metavar="REASON", default="", help="promote graded bytes whatever speaks against it; recorded")
     add("--sign", metavar="PEM", type=Path, help="sign it and its release with this private key (extra `sign`)")
-    parser.set_defaults(run=_promote)
-    parser = commands.add_parser("current", help="the champion of a slot", description=CURRENT, epilog=CURRENT_EPILOG)
-    add_registry(parser, slot=True)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--release", action="store_true", help="print the folder of what travels with it")
-    parser.set_defaults(run=_current)
-    parser = commands.add_parser(
-        "history", help="everything recorded in a slot", description=HISTORY, epilog=HISTORY_EPILOG
-    )
-    add_registry(parser, slot=True)
-    parser.set_defaults(run=_history)
-    parser = commands.add_parser(
-        "rollback", help="return to the champion before", description=ROLLBACK, epilog=ROLLBACK_EPILOG
-    )
-    add_registry(parser, slot=True)
-    parser.add_argument("--reason", metavar="TEXT", required=True, help="why; it stays in the ledger")
-    parser.set_defaults(run=_rollback)
-    parser = commands.add_parser(
-        "verify-ledger", help="check a slot's ledger and pointers", description=VERIFY, epilog=VERIFY_EPILOG
-    )
-    add_registry(parser, slot=True)
-    parser.add_argument("--head", metavar="HASH", help="a line's hash, as printed at a promotion and kept elsewhere")
-    parser.set_defaults(run=_verify)
-    parser = commands.add_parser(
-        "verify",
-        help="check a promoted checkpoint, what travels with it, and its signatures",
-        description=CHECK,
-        epilog=CHECK_EPILOG,
-    )
+    add = _slot_command(commands, "current", _current, "the champion of a slot", CURRENT, CURRENT_EPILOG).add_argument
+    add("--json", action="store_true", help="print JSON")
+    add("--release", action="store_true", help="print the folder of what travels with it")
+    _slot_command(commands, "history", _history, "everything recorded in a slot", HISTORY, HISTORY_EPILOG)
+    about = "return to the champion before"
+    add = _slot_command(commands, "rollback", _rollback, about, ROLLBACK, ROLLBACK_EPILOG).add_argument
+    add("--reason", metavar="TEXT", required=True, help="why; it stays in the ledger")
+    about = "check a slot's ledger and pointers"
+    add = _slot_command(commands, "verify-ledger", _verify, about, VERIFY, VERIFY_EPILOG).add_argument
+    add("--head", metavar="HASH", help="a line's hash, as printed at a promotion and kept elsewhere")
+    about = "a slot's history: what was trained, and what came of it"
+    add = _slot_command(commands, "rounds", _rounds, about, ROUNDS, ROUNDS_EPILOG).add_argument
+    add("reports", metavar="REPORT", type=Path, nargs="*", help=f"{REPORT}: further rounds")
+    add("--out", metavar="STEM", type=Path, help="draw STEM.svg and STEM.png")
+    about = "check a promoted checkpoint, what travels with it, and its signatures"
+    parser = commands.add_parser("verify", help=about, description=CHECK, epilog=CHECK_EPILOG)
+    add_registry(parser)
     parser.add_argument("path", metavar="PATH", help="the checkpoint")
     parser.add_argument("--base", metavar="DIR", help="the model under an adapter, if not where it says")
     parser.add_argument("--slot", metavar="NAME", help="the slot it was promoted to (default: all are looked at)")
-    add_registry(parser)
     parser.add_argument("--release", metavar="DIR", type=Path, help="the release's folder, where there is no registry")
     parser.add_argument("--key", metavar="PEM", type=Path, help="the public key of the signatures")
     parser.set_defaults(run=_check)
-    parser = commands.add_parser(
-        "rounds",
-        help="a slot's history: what was trained, and what came of it",
-        description=ROUNDS,
-        epilog=ROUNDS_EPILOG,
-    )
-    parser.add_argument("reports", metavar="REPORT", type=Path, nargs="*", help=f"{REPORT}: further rounds")
+
+
+def _slot_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """A command that is about one slot."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=description, epilog=epilog)
     add_registry(parser, slot=True)
-    parser.add_argument("--out", metavar="STEM", type=Path, help="draw STEM.svg and STEM.png")
-    parser.set_defaults(run=_rounds)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def _promote(given: argparse.Namespace) -> int:

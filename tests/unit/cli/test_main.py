@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -39,6 +40,18 @@ def test_each_command_explains_itself_with_an_example(words: list[str], capsys: 
     assert named in told.partition("\n\n")[0], "the usage"
     assert re.search(rf"^examples?:\n  .*{named}", told, re.MULTILINE | re.DOTALL)
     assert "exit status: 0" not in told, "what holds for all of them stands in gate --help"
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_each_option_says_what_it_takes_and_is_for(words: list[str]) -> None:
+    parser: argparse.ArgumentParser = command._parser(words[0])
+    for word in words:
+        parser = next(action.choices[word] for action in parser._actions if word in (action.choices or {}))
+    assert parser.description
+    for action in parser._actions:
+        assert action.metavar or action.choices or action.nargs == 0, action.dest
+        assert action.help or isinstance(action, argparse._SubParsersAction), action.dest
 
 
 @pytest.mark.usefixtures("installed")
