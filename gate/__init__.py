@@ -10,8 +10,8 @@ What a suite, a notebook or another tool may rely on is in `__all__`; each name 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # importing typing takes longer than all of this
 if TYPE_CHECKING:
     from gate.cases.loader import load as load_cases
     from gate.checkpoints.checkpoint import digest, identify
@@ -62,13 +62,15 @@ _FUNCTIONS = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'gate' has no attribute {name!r}")
-    classes = "gate.errors" if name.endswith("Error") else "gate.types"
-    module, _, attribute = _FUNCTIONS.get(name, f"{classes}:{name}").partition(":")
-    value = globals()[name] = getattr(import_module(module), attribute)  # asked for once
-    return value
+if not TYPE_CHECKING:  # or every misspelt name would pass as one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'gate' has no attribute {name!r}")
+        classes = "gate.errors" if name.endswith("Error") else "gate.types"
+        module, _, attribute = _FUNCTIONS.get(name, f"{classes}:{name}").partition(":")
+        value = globals()[name] = getattr(import_module(module), attribute)  # asked for once
+        return value
 
 
 def __dir__() -> list[str]:
