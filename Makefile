@@ -3,7 +3,7 @@
 # make test   set up, then run the project's tests, the real models included
 # make long   set up, then run those with real models that take minutes each: trainings, every form of a checkpoint
 # make coverage   the tests again, and which lines they reach
-# make lint   ruff, ruff format, mypy --strict; actionlint and zizmor on the workflows
+# make lint   ruff, ruff format, mypy --strict, import-linter; actionlint and zizmor on the workflows
 # make clean  remove what the above made here; registry/ and the user's cache folder stay
 #
 # uv is used when it is there, else venv and pip. Idempotent.
@@ -53,6 +53,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	@test ! -x $(BIN)/actionlint || $(BIN)/actionlint
 	$(BIN)/zizmor --offline --no-progress --quiet --persona pedantic .github
 

@@ -26,8 +26,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 COMMAND = (
-    "import argparse, sys; from gate.authoring.proxy import command as proxy; parser = argparse.ArgumentParser(); "
-    "proxy.add_parser(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
+    "import argparse, sys; from gate.cli import proxy; parser = argparse.ArgumentParser(); "
+    "proxy.add_parsers(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
 )
 SYSTEM = "You are an agent with tools. " * 140
 """Four kilobytes, as an agent sends them with each request."""

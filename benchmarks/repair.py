@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     given = parser.parse_args()
     commands = argparse.ArgumentParser()
-    repair.add_parser(commands.add_subparsers())
+    repair.add_parsers(commands.add_subparsers())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fixtures = project(folder, given.cases)

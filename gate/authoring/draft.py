@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -59,13 +58,40 @@ class Draft:
     """What was taken out, a line a kind."""
 
 
-def captured(given: argparse.Namespace) -> list[Captured | CaseError]:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person says of the case: where it comes from, what is expected, how it is written (gate add --help)."""
+
+    fixtures: Path
+    report: Sequence[str] | None
+    """A report and the id of a case in it."""
+    pair: str | None
+    chat: str | None
+    line: int | None
+    turn: int | None
+    all: bool
+    call: Sequence[str]
+    no_call: bool
+    contains: Sequence[str]
+    expect: str
+    edit: bool
+    id: str
+    split: str
+    tag: Sequence[str]
+    source: str
+    tools: str
+    system: str
+    replaces: str
+    anyway: str
+
+
+def captured(given: Options) -> list[Captured | CaseError]:
     """What the command names, or asks for: one thing, or all of them. Raises CaseError."""
     if given.report:
         return [sources.from_report(Path(given.report[0]), given.report[1], given.fixtures)]
-    if not given.pair and not given.chat:
+    if not (place := given.pair or given.chat):
         return [_interview(given)]
-    text, name = reading.text(given.pair or given.chat)
+    text, name = reading.text(place)
     if not isinstance(text, str) and given.line is None and not given.all:
         raise CaseError(f"{name}: holds many of them: name one with --line N, or take --all")
     if given.pair:
@@ -77,7 +103,7 @@ def captured(given: argparse.Namespace) -> list[Captured | CaseError]:
     return found
 
 
-def draft(each: Captured, given: argparse.Namespace, file: str, ids: Sequence[str]) -> Draft | None:
+def draft(each: Captured, given: Options, file: str, ids: Sequence[str]) -> Draft | None:
     """A case of it, checked; None where it was given up in the editor. Raises CaseError."""
     row = dict(each.question)
     if given.tools and "tools" not in row:
@@ -86,7 +112,7 @@ def draft(each: Captured, given: argparse.Namespace, file: str, ids: Sequence[st
         row["system"] = given.system
         row["messages"] = [message for message in row["messages"] if message["role"] != "system"]
     row["expect"] = _expect(each, given)
-    row |= {"split": given.split, "tags": given.tag, "source": _source(each, given), "replaces": given.replaces}
+    row |= {"split": given.split, "tags": list(given.tag), "source": _source(each, given), "replaces": given.replaces}
     row = _by_name(row, given.fixtures)
     row = {key: row[key] for key in _ORDER if row.get(key) not in (None, [], "") or key == "expect"}
     did = {"calls": each.calls, "content": each.content, "why": list(each.why)}
@@ -128,7 +154,7 @@ def parsed_call(text: str) -> Json:
     return {"name": found[1], "arguments": _object(arguments, f"the arguments of --call {found[1]}")}
 
 
-def _expect(each: Captured, given: argparse.Namespace) -> Json:
+def _expect(each: Captured, given: Options) -> Json:
     if given.expect:
         if given.call or given.no_call or given.contains:
             raise CaseError("--expect says all: without --call, --no-call and --contains")
@@ -139,7 +165,7 @@ def _expect(each: Captured, given: argparse.Namespace) -> Json:
     if given.call or given.no_call:
         expect = {"calls": [parsed_call(text) for text in given.call]}
     if given.contains:
-        expect = {"calls": expect.get("calls", []), "answer": {"contains": given.contains}}
+        expect = {"calls": expect.get("calls", []), "answer": {"contains": list(given.contains)}}
     if not expect and not given.edit:
         raise CaseError(f"{each.where}: nothing says what is right: --call, --no-call, --contains, --expect or --edit")
     return expect
@@ -161,7 +187,7 @@ def _proposed(each: Captured) -> Json:
     return {"calls": []} if each.question.get("tools") and each.content.strip() else {}
 
 
-def _source(each: Captured, given: argparse.Namespace) -> str:
+def _source(each: Captured, given: Options) -> str:
     said = given.source or f"{each.source}, {datetime.now(UTC):%Y-%m-%d}"
     return f"{said}; added anyway: {given.anyway}" if given.anyway else said
 
@@ -264,7 +290,7 @@ def _uncommented(path: Path) -> str:
     return "\n".join(line for line in kept if not line.lstrip().startswith("#")).strip()
 
 
-def _interview(given: argparse.Namespace) -> Captured:
+def _interview(given: Options) -> Captured:
     """Ask a person for a case. Raises CaseError where there is none to ask."""
     if not sys.stdin.isatty():
         raise CaseError(

@@ -1,8 +1,7 @@
-"""`gate lint-cases`: what is wrong with case files before a model is asked."""
+"""What is wrong with case files before a model is asked."""
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from gate.authoring.satisfiable import contradiction, unreachable
 from gate.cases import loader, sealing
 from gate.errors import CaseError
 from gate.registry import contaminated
-from gate.registry.slots import REGISTRY
 from gate.system.text import clean, one_line
 from gate.types import HELD_OUT
 
@@ -31,24 +29,11 @@ SHARE = 3
 """Of so many cases one is held out."""
 FEW = 4
 """Calls from which on their share by tool says anything."""
-DESCRIPTION = """\
-What is wrong with case files before a model is asked: lines that do not load, ids and questions that stand twice,
-expectations that nothing can meet, files that ask one thing only, secrets.
-
-    gate lint-cases                                  every file under fixtures/cases
-    gate lint-cases hermes/calls.jsonl               findings of this one alone; it is compared with all
-    gate lint-cases --fixtures other/fixtures
-    gate lint-cases --registry other/registry        where cases are burned (gate repair)
-
-error: a run would break, or would prove something else than it seems to. warn: read it and decide. Of a held-out case
-its id is told, and no text.
-
-exit status: 0 no error; 1 errors; 4 bad input"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to mend, or to look at."""
+    """Something to fix, or to look at."""
 
     severity: str
     file: str
@@ -57,38 +42,24 @@ class Finding:
     what: str
 
 
-def add_parser(commands: Any) -> None:
-    """Add `lint-cases` to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "lint-cases",
-        help="what is wrong with case files, without a model",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("files", metavar="FILE", nargs="*", help="case files (default: all of them)")
-    parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
-    parser.add_argument("--registry", metavar="DIR", type=Path, default=REGISTRY, help="default %(default)s")
-    parser.set_defaults(run=run)
+def lint(files: Sequence[str], fixtures: Path, registry: Path) -> tuple[str, int]:
+    """The table by file with its findings, and how many are errors; of all files where none is named.
 
-
-def run(given: argparse.Namespace) -> int:
-    """Print a table by file and the findings; 1 where one is an error."""
-    names = loader.files(given.fixtures)
+    Raises CaseError where there is no such file.
+    """
+    names = loader.files(fixtures)
     if not names:
-        raise CaseError(f"{given.fixtures / 'cases'}: holds no case file: name the folder above cases/ with --fixtures")
-    chosen = list(dict.fromkeys(places.named(file, given.fixtures) for file in given.files)) or names
+        raise CaseError(f"{fixtures / 'cases'}: holds no case file: name the folder above cases/ with --fixtures")
+    chosen = list(dict.fromkeys(places.named(file, fixtures) for file in files)) or names
     if unknown := [name for name in chosen if name not in names]:
-        raise CaseError(f"{unknown[0]}: is no case file under {given.fixtures / 'cases'}; there are {', '.join(names)}")
-    placed, unread = places.read(names, given.fixtures)
-    findings = [*_twice(names, given.fixtures), *map(_unread, unread), *judged(placed)]
-    findings += _replacing_nothing(placed, contaminated.known(given.registry))
+        raise CaseError(f"{unknown[0]}: is no case file under {fixtures / 'cases'}; there are {', '.join(names)}")
+    placed, unread = places.read(names, fixtures)
+    findings = [*_twice(names, fixtures), *map(_unread, unread), *judged(placed)]
+    findings += _replacing_nothing(placed, contaminated.known(registry))
     findings = [each for each in findings if each.file in chosen]
-    print(_table(chosen, placed, findings))
-    for line in _lines(findings):
-        print(clean(line))
     errors = sum(each.severity == ERROR for each in findings)
-    print(f"\n{errors} errors, {len(findings) - errors} warnings in {len(chosen)} files")
-    return 1 if errors else 0
+    counts = f"{errors} errors, {len(findings) - errors} warnings in {len(chosen)} files"
+    return "\n".join([_table(chosen, placed, findings), *map(clean, _lines(findings)), "", counts]), errors
 
 
 def _twice(names: Sequence[str], fixtures: Path) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from gate.errors import CaseError
+from gate.system import jsonl
 
 MAX_CHARACTERS = 64 * 2**20
 """Of a file that is read as a whole, and of each line of a longer one."""
@@ -33,10 +34,7 @@ def _streamed(data: bytes, stream: IO[bytes], name: str) -> Iterator[str]:
     """The lines of what was read and of what comes; of one that is too long only so much as to tell that it is."""
     head = io.BytesIO(data + stream.readline(MAX_CHARACTERS))
     for part in (head, stream):
-        while line := part.readline(MAX_CHARACTERS + 1):
-            rest = line
-            while len(rest) > MAX_CHARACTERS and not rest.endswith(b"\n"):
-                rest = part.readline(MAX_CHARACTERS + 1)
+        for line in jsonl.bounded_lines(part, MAX_CHARACTERS):
             yield _unicode(line, name)
 
 

@@ -94,7 +94,7 @@ def from_chats(
 
 
 def question(messages: Any, tools: Any, where: str) -> Json:
-    """Messages and tools as a case file holds them; calls are numbered anew. Raises CaseError."""
+    """Messages and tools as a case file holds them; calls are numbered again. Raises CaseError."""
     if not isinstance(messages, list) or not messages:
         raise CaseError(f"{where}: there are no messages: {show(messages)}")
     row = {"messages": [*messages, _STAND_IN]} | ({"tools": tools} if tools else {})

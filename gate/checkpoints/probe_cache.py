@@ -1,16 +1,15 @@
-"""What a probe said of these very bytes before: a second look at the same artifact starts no child process."""
+"""Probes: children with limits that load what others made. What one said of these very bytes is kept."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from gate.checkpoints import tensors
-from gate.system import jsonl, platform
+from gate.system import jsonl, platform, sandbox
 from gate.system.hashing import sha256
 from gate.types import Json
 
@@ -19,20 +18,23 @@ KEPT = 100
 CODE = ("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
 
-def remembered(probe: str, request: Json, folder: Path | None, ask: Callable[[], Json]) -> Json:
-    """The answer of a probe, asked anew when the request, the folder's files, the probe or a library has changed.
+def probed(probe: str, request: Json, folder: Path | None, *, seconds: float, memory: int) -> Json:
+    """The answer of gate.checkpoints.probes.PROBE, which reads `folder`, or no folder. Raises sandbox.LimitError.
 
-    Weights count by size and header: a probe reads the names and shapes of tensors, and no numbers.
+    It is asked again when the request, the folder's files, the probe or a library has changed. Weights count by size
+    and header: a probe reads the names and shapes of tensors, and no numbers.
     """
-    memory = platform.cache_folder() / "probes" / f"{_key(probe, request, folder)}.json"
+    place = platform.cache_folder() / "probes" / f"{_key(probe, request, folder)}.json"
     with contextlib.suppress(OSError, ValueError):
-        known: Json = json.loads(memory.read_text(encoding="utf-8"))
+        known: Json = json.loads(place.read_text(encoding="utf-8"))
         return known
-    answer = ask()
+    environment = platform.model_environment(offline=True) if folder else None
+    module = f"gate.checkpoints.probes.{probe}"
+    answer: Json = sandbox.run(module, request, seconds=seconds, memory=memory, environment=environment)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never an answer
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write_whole(memory, json.dumps(answer))
-        for old in sorted(memory.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        jsonl.write_whole(place, json.dumps(answer))
+        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             old.unlink(missing_ok=True)
     return answer
 

@@ -8,16 +8,18 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gate.authoring import case_files
 from gate.authoring import draft as drafts
 from gate.authoring.case_files import Placed
-from gate.authoring.draft import Draft, asked_for
+from gate.authoring.draft import Draft, Options, asked_for
 from gate.authoring.redaction.redactor import plain
 from gate.authoring.sources import Captured
 from gate.cases import loader
+from gate.cli.options import add_fixtures
 from gate.errors import CaseError, GateError
 from gate.system import jsonl
 from gate.system.text import clean, lines, one_line, wanted_call
@@ -31,39 +33,40 @@ SHOWN = 2_000
 DESCRIPTION = """\
 Make a case of what a model was really asked, in a file under fixtures/cases; the file is made if there is none.
 
-    gate add hermes/calls.jsonl --from runs/20260101-120000-mine term-04    a miss of a report, to be asked here, too
-    gate add hermes/live.jsonl --pair traffic.jsonl --line 12               a request and its response (gate proxy)
-    gate add hermes/live.jsonl --chat log.json --call 'terminal({"command": "pwd"})'    what was right instead
-    gate add hermes/live.jsonl --chat traces.jsonl --all --dry-run          every assistant turn of every conversation
-    gate add memory/live.jsonl                                              asks you
-
 What is expected: of a miss what its case expects; else the calls that the model made, until you say otherwise with
 --call, --no-call, --contains, --expect or in your editor with --edit. Before anything is shown or written, secrets and
 personal data are replaced: keys, tokens, passwords, e-mail and IP addresses, phone numbers behind a +, home folders,
 what looks random. Hex as long as a digest is replaced only beside a word such as key, token or secret in its line.
 Names in prose are not found: read what is shown. An expectation about what was replaced is refused: write it with the
-placeholder that the question has. A file of more than 64 MiB is read line by line. A held-out case is never a source.
+placeholder that the question has. A file of more than 64 MiB is read line by line. No held-out case is a source."""
+EPILOG = """\
+examples:
+  gate add hermes/calls.jsonl --from runs/20260101-120000-mine term-04    a miss of a report, to be asked here, too
+  gate add hermes/live.jsonl --pair traffic.jsonl --line 12               a request and its response (gate proxy)
+  gate add hermes/live.jsonl --chat log.json --call 'terminal({"command": "pwd"})'    what was right instead
+  gate add hermes/live.jsonl --chat traces.jsonl --all --dry-run          every assistant turn of every conversation
+  gate add memory/live.jsonl                                              asks you
 
-exit status: 0 added; 1 refused, for it asks what another case asks or was given up; 4 bad input"""
+exit status 1: a case was refused, for it asks what another case asks, or was given up"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `add` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "add",
         help="a case from a report's miss, a request and its response, or a chat log",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     parser.add_argument("file", metavar="FILE.jsonl", help="the case file, below fixtures/cases")
-    parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
+    add_fixtures(parser, "cases/, tools/ and systems/")
     _add_sources(parser.add_argument_group("where it comes from (default: it asks you)"))
     _add_expected(parser.add_argument_group("what is expected"))
     case = parser.add_argument_group("the case")
-    case.add_argument("--id", default="", help="default: the file's prefix and a hash of the question")
+    case.add_argument("--id", metavar="ID", default="", help="default: the file's prefix and a hash of the question")
     case.add_argument("--split", choices=SPLITS, default=DEV, help="default %(default)s")
-    case.add_argument("--tag", action="append", default=[], help="repeatable")
-    case.add_argument("--source", default="", help="default: what it came from, and the date")
+    case.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeatable")
+    case.add_argument("--source", metavar="TEXT", default="", help="default: what it came from, and the date")
     case.add_argument("--tools", metavar="NAME", default="", help="of fixtures/tools, where the source names no tools")
     case.add_argument("--system", metavar="NAME", default="", help="of fixtures/systems, in place of the source's own")
     case.add_argument("--replaces", metavar="ID", default="", help="the burned case whose place it takes")
@@ -102,12 +105,13 @@ def run(given: argparse.Namespace) -> int:
 
 def _added(given: argparse.Namespace) -> int:
     name = _target(given)
-    taken = drafts.captured(given)
+    options = Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
+    taken = drafts.captured(options)
     with _alone(given.fixtures / "cases", write=not given.dry_run):
         placed, unread = case_files.read(loader.files(given.fixtures), given.fixtures)
         if broken := [each for each in unread if each.file == name]:
-            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; mend it first")
-        made = _drafts(taken, given, name, [each.case.id for each in placed])
+            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; fix it first")
+        made = _drafts(taken, options, name, [each.case.id for each in placed])
         kept = made if given.anyway else _apart(made, placed)
         if kept and not given.dry_run:
             _write(given.fixtures / "cases" / name, [draft.line for draft in kept])
@@ -120,9 +124,7 @@ def _added(given: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
-def _drafts(
-    taken: Sequence[Captured | CaseError], given: argparse.Namespace, name: str, ids: Sequence[str]
-) -> list[Draft]:
+def _drafts(taken: Sequence[Captured | CaseError], given: Options, name: str, ids: Sequence[str]) -> list[Draft]:
     """The cases that load, each shown. Raises CaseError where just one was asked for, and it does not."""
     made: list[Draft] = []
     for each in taken:

@@ -18,6 +18,7 @@ from tabulate import tabulate
 from gate.authoring.importers.result import Refused
 from gate.authoring.satisfiable import unreachable
 from gate.cases import loader
+from gate.cli.options import add_fixtures
 from gate.errors import CaseError
 from gate.system import jsonl
 from gate.system.text import clean, one_line
@@ -27,52 +28,57 @@ Found = Iterable[tuple[str, Json | Refused]]
 """(category, case or refusal), one after another."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 DESCRIPTION = """\
-Cases and tools from elsewhere become files under fixtures/, which a suite names in its marker.
-
-    gate import xlam xlam_function_calling_60k.json     fixtures/cases/xlam/simple.jsonl, multiple.jsonl, …
-    gate import openai train.jsonl -o support           fixtures/cases/support/…: the last turn is what is expected
-    gate import bfcl --category simple_python           fixtures/cases/bfcl/simple_python.jsonl, from bfcl-eval
-    gate import mcp 'python server.py' --name files     fixtures/tools/files.json: a case says "tools": "files"
-
-    @pytest.mark.gate("xlam/simple.jsonl", floor=0.8)   and then the marker asks them
+Write cases and tools from elsewhere into files under fixtures/, which a suite names in its marker.
 
 Every case is loaded as a run would load it, and its own expected call must be a hit, before anything is written. A row
-that cannot be taken is refused and counted with its reason. Half of the cases are held out, told by what they ask, so
-that the same question stays on its side when the source grows.
+that cannot be taken is refused and counted with its reason. Half of the cases are held out, chosen by what they ask, so
+that the same question stays on its side when the source grows."""
+EPILOG = """\
+examples:
+  gate import xlam xlam_function_calling_60k.json     fixtures/cases/xlam/simple.jsonl, multiple.jsonl, …
+  gate import openai train.jsonl -o support           fixtures/cases/support/…: the last turn is what is expected
+  gate import bfcl --category simple_python           fixtures/cases/bfcl/simple_python.jsonl, from bfcl-eval
+  gate import mcp 'python server.py' --name files     fixtures/tools/files.json: a case says "tools": "files"
 
-exit status: 0 something was taken; 1 nothing was; 4 bad input"""
+exit status 1: nothing could be taken"""
 MCP = """\
-The tools that an MCP server lists become fixtures/tools/NAME.json. The server is asked for its list and nothing else.
+Write the tools that an MCP server lists to fixtures/tools/NAME.json. The server is asked for its list and nothing else.
 
-    gate import mcp 'npx -y some-server /some/folder' --name files
-    gate import mcp 'env TOKEN=… some-server'            it sees HOME, PATH and little else of your environment
-    gate import mcp https://127.0.0.1:8000/mcp           streamable HTTP
+A command is started without a shell and is gone afterwards, with all that it has started; it sees HOME, PATH and little
+else of your environment. What it writes to stderr is shown when it fails. Control and invisible characters are taken
+out of descriptions."""
+MCP_EPILOG = """\
+examples:
+  gate import mcp 'npx -y some-server /some/folder' --name files
+  gate import mcp 'env TOKEN=… some-server'
+  gate import mcp https://127.0.0.1:8000/mcp           streamable HTTP"""
 
-A command is started without a shell and is gone afterwards, with all that it has started; what it writes to stderr is
-shown when it fails. Control and invisible characters are taken out of descriptions."""
 
-
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `import` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "import",
         help="cases from BFCL, xLAM and OpenAI chat files, tools from an MCP server",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     formats = parser.add_subparsers(required=True, metavar="FORMAT")
-    bfcl = _format(formats, "bfcl", "the Berkeley Function Calling Leaderboard's data", run=_bfcl)
+    bfcl = _format(
+        formats, "bfcl", "the Berkeley Function Calling Leaderboard's data", "--category simple_python", run=_bfcl
+    )
     bfcl.add_argument("--from", dest="source", metavar="PATH", type=Path, help="bfcl-eval's wheel, or its folder")
     bfcl.add_argument("--category", metavar="NAME", action="append", default=[], help="this one alone (repeatable)")
-    xlam = _format(formats, "xlam", "rows with query, tools and answers", run=_xlam)
+    xlam = _format(formats, "xlam", "rows with query, tools and answers", "xlam_function_calling_60k.json", run=_xlam)
     xlam.add_argument("file", metavar="FILE", type=Path, help="a JSON array, or JSON Lines")
-    chat = _format(formats, "openai", "chat rows in OpenAI's fine-tuning form", run=_openai)
+    chat = _format(formats, "openai", "chat rows in OpenAI's fine-tuning form", "train.jsonl -o support", run=_openai)
     chat.add_argument("file", metavar="FILE", type=Path, help="JSON Lines with messages and tools")
     _add_mcp(formats)
 
 
-def _format(formats: Any, name: str, words: str, *, run: Callable[[argparse.Namespace], int]) -> Any:
-    parser = formats.add_parser(name, help=words, description=f"Import {words} as cases.")
+def _format(formats: Any, name: str, words: str, example: str, *, run: Callable[[argparse.Namespace], int]) -> Any:
+    parser = formats.add_parser(
+        name, help=words, description=f"Import {words} as cases.", epilog=f"example:\n  gate import {name} {example}"
+    )
     parser.add_argument(
         "-o", "--output", metavar="NAME", default=name, help="folder under cases/ (default %(default)s)"
     )
@@ -89,17 +95,19 @@ def _add_mcp(formats: Any) -> None:
         "mcp",
         help="the tools of an MCP server",
         description=MCP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=MCP_EPILOG,
     )
     parser.add_argument("server", metavar="COMMAND|URL", help="a command in one argument, or http(s)://…")
-    parser.add_argument("--name", default="", help="of the file under tools/ (default: what the server calls itself)")
+    parser.add_argument(
+        "--name", metavar="NAME", default="", help="of the file under tools/ (default: the server's own)"
+    )
     parser.add_argument("--timeout", metavar="S", type=float, default=30.0, help="seconds in all (default %(default)g)")
     _add_where(parser)
     parser.set_defaults(run=_mcp)
 
 
 def _add_where(parser: Any) -> None:
-    parser.add_argument("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="default %(default)s")
+    add_fixtures(parser, "cases/ and tools/")
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
 
 

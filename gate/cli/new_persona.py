@@ -16,11 +16,8 @@ from gate.system.text import show
 
 DESCRIPTION = """\
 Write the files of a new persona suite, valid but empty of meaning: their texts say what to write in their place.
-Nothing is overwritten; all of them are written, or none.
-
-    gate new-persona harbourmaster
-
-exit status: 0; 4 bad input, or a file is there already"""
+Nothing is overwritten. Either all files are written, or none."""
+EPILOG = "example:\n  gate new-persona harbourmaster"
 
 RUBRIC = '''\
 # The voice "{name}". Anchors beside it: {name}.jsonl. Cases: ../cases/persona/{name}.jsonl.
@@ -100,13 +97,13 @@ What to do next:
      pytest --model PATH --judge MODEL {suite}"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `new-persona` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "new-persona",
         help="a rubric, anchors, cases and a suite for one more voice, to fill in",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     parser.add_argument("name", metavar="NAME", help="small letters, digits and _, a letter first, 40 at most")
     for folder, holds in (("fixtures", "rubrics/ and cases/"), ("suites", "persona/")):

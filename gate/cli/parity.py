@@ -17,27 +17,26 @@ if TYPE_CHECKING:
 DESCRIPTION = f"""\
 Ask every form of one model the same 24 short prompts, 12 of them with tools, one form after the other, and say
 between which two forms the model was lost. Each HOP is an adapter folder, an MLX folder (fused, quantised), a .gguf
-file or a URL ending in /v1; the first is the one that is right, and the others follow in the order of the export:
-
-    gate parity adapter fused fused-8bit model-Q8_0.gguf model-Q4_K_M.gguf
+file or a URL ending in /v1; the first is the one that is right, and the others follow in the order of the export.
 
 An answer counts as the same if its first {TOKENS} greedy tokens are. Where two answers part, the first hop's margin
 tells why: what it preferred by less than the bound is FRAGILE and flips under any quantisation; what it was sure of
 is a FAULT. A hop falls by too many faults, by prompts of another length (a doubled BOS, another chat template), by
 answers that run on or stop early (another stop token), or by calls that are read otherwise (another tool parser)."""
 EPILOG = """\
-exit status: 0 every hop stands; 1 a hop fell, and the last line names it; 4 bad input, or a hop that cannot be served
-(nothing is decided then); 130 Ctrl-C (the server is stopped)."""
+example:
+  gate parity adapter fused fused-8bit model-Q8_0.gguf model-Q4_K_M.gguf
+
+exit status 1: a hop fell, and the last line names it; 4: also where a hop cannot be served"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `parity` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "parity",
         help="compare adapter, fused, quantised and GGUF on fixed prompts, and name the hop where the model was lost",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("hops", nargs="+", metavar="HOP", help="two or more; the first is the one that is right")
     parser.add_argument("--base", metavar="DIR", help="base of the adapters; default: what adapter_config.json names")

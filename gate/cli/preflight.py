@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gate.cli.options import add_fixtures
 from gate.errors import CheckpointError, ServeError
 from gate.system import platform
 from gate.types import Check
@@ -22,33 +23,31 @@ STATUS = {"": 0, "warn": 0, "fail": 1, "refuse": 2}
 DESCRIPTION = """\
 Read a checkpoint's files and say what is wrong with them: a dead or partial adapter, a fuse that lost it, quantisation
 that is not the declared one, a lost or second chat template, a wrong stop token, a parser that loses calls, code that
-would run. Nothing is generated; a GGUF is loaded once by llama-server, to see what it makes of template and calls.
-
-    gate preflight adapter                                     its base as adapter_config.json says
-    gate preflight fused --base base --against adapter         did the fuse keep the adapter, and nothing else?
-    gate preflight model.gguf --base fused                     tensors, tokens, template against the folder it came from
-    gate preflight adapter --train data/                       training rows: do they render, stop, leak a case?"""
+would run. Nothing is generated; a GGUF is loaded once by llama-server, to see what it makes of template and calls. The
+same checks run before every `pytest --model PATH`."""
 EPILOG = """\
-exit status: 0 sound (warnings allowed); 1 a check found what forbids promotion (fail); 2 found what forbids loading it
-(refuse); 4 bad input. The same checks run before every `pytest --model PATH`."""
+examples:
+  gate preflight adapter                                 its base as adapter_config.json says
+  gate preflight fused --base base --against adapter     did the fuse keep the adapter, and nothing else?
+  gate preflight model.gguf --base fused                 tensors, tokens, template against the folder it came from
+  gate preflight adapter --train data/                   training rows: do they render, stop, leak a case?
+
+exit status 0: sound, warnings allowed; 1: a check forbids promotion (fail); 2: a check forbids loading (refuse)"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `preflight` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "preflight",
         help="say what is wrong with a checkpoint's files, without asking it anything",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", metavar="PATH", help="adapter folder, MLX folder, .gguf, http(s)://…/v1, smollm2")
     parser.add_argument("--base", metavar="DIR", help="the model it was made from")
     parser.add_argument("--against", metavar="ADAPTER", help="the adapter that was fused into it")
     parser.add_argument("--train", metavar="FILE", help="training rows: a .jsonl file, or a folder with train.jsonl …")
-    parser.add_argument(
-        "--fixtures", metavar="DIR", default="fixtures", help="folder with cases/ (default %(default)s)"
-    )
+    add_fixtures(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.set_defaults(run=run)
 
@@ -61,9 +60,7 @@ def run(given: argparse.Namespace) -> int:
     from gate.system.text import lines
 
     began = time.monotonic()
-    artifact = assembled(
-        given.path, base=given.base, against=given.against, train=given.train, fixtures=Path(given.fixtures)
-    )
+    artifact = assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=given.fixtures)
     if artifact.checkpoint.kind == "scripted":
         raise CheckpointError(f"{given.path}: a script has no weights, no template and no parser: nothing to check")
     checks = _checks(artifact)

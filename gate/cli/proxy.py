@@ -29,12 +29,7 @@ GRACE = 5.0
 FLUSH = 10.0
 """Seconds for what waits to be saved after that."""
 DESCRIPTION = """\
-A pass-through between a client and an OpenAI-compatible server that records real chat completions, for cases later.
-
-    gate proxy --to http://127.0.0.1:8080/v1 --save traffic.jsonl --port 9000
-    OPENAI_BASE_URL=http://127.0.0.1:9000/v1 my-agent     # as before, but for the address
-    gate proxy --to https://api.example.com/v1 --save traffic.jsonl    # the client's own key is passed on
-    tail -1 traffic.jsonl | gate add calls.jsonl --pair - # a case of the last one
+Pass requests between a client and an OpenAI-compatible server, and record its chat completions, for cases later.
 
 Every path and method goes to URL's host, and nowhere else; answers come back as they arrive, streamed ones too.
 Each POST to …/chat/completions becomes one line of FILE, a streamed answer as the one object that it amounts to:
@@ -51,23 +46,31 @@ so FILE can be read by you alone; gate add redacts. What cannot be saved (a full
 machines cannot reach the proxy, nor can a web page that is not of this machine (403). A client that closes its side has
 gone: the server is let go. A proxy of the environment (HTTPS_PROXY) is not used.
 
-Ctrl-C ends it: answers under way have 5 seconds, and every line is written.
+Ctrl-C ends it: answers under way have 5 seconds, and every line is written."""
+EPILOG = """\
+examples:
+  gate proxy --to http://127.0.0.1:8080/v1 --save traffic.jsonl --port 9000
+  OPENAI_BASE_URL=http://127.0.0.1:9000/v1 my-agent                  as before, but for the address
+  gate proxy --to https://api.example.com/v1 --save traffic.jsonl    the client's own key is passed on
+  tail -1 traffic.jsonl | gate add calls.jsonl --pair -              a case of the last one
 
-exit status: 0 stopped, everything saved; 1 something could not be saved; 4 bad input"""
+exit status 1: something could not be saved"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `proxy` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "proxy",
         help="pass requests to a server and record its chat completions",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     parser.add_argument("--to", metavar="URL", required=True, help="the server's OpenAI-compatible root")
     parser.add_argument("--save", metavar="FILE", type=Path, required=True, help="lines are added to it; mode 0600")
     parser.add_argument("--port", metavar="N", type=int, default=0, help="default: a free one, told at the start")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    parser.add_argument(
+        "--host", metavar="HOST", default="127.0.0.1", help="address to listen at (default %(default)s)"
+    )
     parser.add_argument("--i-know", action="store_true", help="allow a --host that other machines can reach")
     parser.add_argument(
         "--timeout",

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gate.registry.slots import REGISTRY
+from gate.cli.options import REPORT, add_fixtures, add_registry
 from gate.types import Json
 
 if TYPE_CHECKING:
@@ -18,45 +18,44 @@ if TYPE_CHECKING:
     from gate.repair.teacher import Teacher
 
 DESCRIPTION = """\
-What a model got wrong, said otherwise, as rows to train it with: DIR/train.jsonl, valid.jsonl, test.jsonl and a
+Turn what a model got wrong, said in other words, into training rows: DIR/train.jsonl, valid.jsonl, test.jsonl and a
 manifest that counts every row and every one that was dropped.
 
-    gate repair runs/20260101-120000-adapter -o repair --plan       what would be built, and what rows cannot mend
-    gate repair runs/20260101-120000-adapter -o repair              rows from the phrases of fixtures/slots/*.toml
-    gate repair runs/a runs/b -o repair --model path/to/base        in the form that its template takes, measured by
-                                                                    its tokenizer
-    gate repair runs/a -o repair --teacher http://127.0.0.1:8080/v1 and in a teacher's words, where it answers right
-    gate repair runs/a -o repair --answers words.jsonl --pairs      a person's answers; chosen and rejected for DPO
-
-Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to mend
+Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to fix
 instead. All reports must be of one checkpoint; the newest result of a case counts. Held-out cases are refused, and so
 are dev cases that ask nearly what one of them asks. No row says nearly what any case says, or holds it among other
-words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are asked on, and prove nothing any
-more; write new ones.
+words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are still asked, and no longer
+counted; write new ones.
 
 Lines of --answers: {"id": "none-01", "answer": "…"}, or "calls" for a case whose patterns name no value; with "asked"
 another way to ask it. What a teacher said is kept in DIR.teacher.jsonl; its URL's key stands in GATE_TEACHER_API_KEY.
 
 Cases are burned before their rows can be seen. A run that ends in between has burned cases and no rows: give the same
-command again.
+command again. Where the folder cannot be written, the message says whether the cases are burned."""
+EPILOG = """\
+examples:
+  gate repair runs/a -o repair --plan                     what would be built, and what rows cannot fix
+  gate repair runs/a -o repair                            rows from the phrases of fixtures/slots/*.toml
+  gate repair runs/a runs/b -o repair --model base        in the form that its template takes, measured in its tokens
+  gate repair runs/a -o repair --teacher http://127.0.0.1:8080/v1      and in a teacher's words, where it is right
+  gate repair runs/a -o repair --answers words.jsonl --pairs           a person's answers; chosen and rejected for DPO
 
-exit status: 0 rows were built, or would be; 1 there is nothing to build rows of; 4 bad input, or a folder that cannot
-be written: no rows are there, and the message says whether their cases are burned"""
+exit status 1: there is nothing to build rows of"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `repair` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "repair",
         help="misses become training rows",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )
     add = parser.add_argument
-    add("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
+    add("reports", metavar="REPORT", type=Path, nargs="+", help=REPORT)
     add("-o", "--output", metavar="DIR", type=Path, required=True, help="a folder that is not there yet")
     add("--plan", action="store_true", help="say what would be built; nothing is asked, written or burned")
-    add("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="has cases/, tools/, slots/")
+    add_fixtures(parser, "cases/, tools/ and slots/")
     add("--slots", metavar="FILE", type=Path, action="append", help="phrases (default: every one of FIXTURES/slots/)")
     add("--variants", metavar="N", type=_whole, default=8, help="rows of each miss (default %(default)s)")
     add("--most", metavar="N", type=_whole, default=200, help="rows of a category at most (default %(default)s)")
@@ -70,7 +69,7 @@ def add_parser(commands: Any) -> None:
     add("--teacher-name", metavar="NAME", default="", help="the name of its model, if it serves several")
     add("--pairs", action="store_true", help="write pairs.jsonl, too: what was expected, and what the model said")
     add("--seed", metavar="N", type=int, default=0, help="of everything drawn (default %(default)s)")
-    add("--registry", metavar="DIR", type=Path, default=REGISTRY, help="where cases are burned (default %(default)s/)")
+    add_registry(parser)
     parser.set_defaults(run=run)
 
 
@@ -154,7 +153,7 @@ def _write(
     print(
         f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
-    print(f"burned {len(used)} cases, {new} of them anew: {clean(str(contaminated.path(given.registry)))}")
+    print(f"burned {len(used)} cases, {new} of them newly: {clean(str(contaminated.path(given.registry)))}")
 
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from gate.types import Outcome, Verdict
+
+if TYPE_CHECKING:
+    import pytest
 
 STATUS = {
     Outcome.PASS: 0,
@@ -20,13 +21,17 @@ STATUS = {
 USAGE, INFRASTRUCTURE = 2, 3
 QUIET = ("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning")
 """gate itself is imported before pytest starts, and holds no assertions."""
-DESCRIPTION = """\
-Grade a checkpoint as `pytest --model PATH` does; everything after PATH goes to pytest.
-
-    gate run path/to/adapter -n 4 --junitxml=junit.xml"""
+DESCRIPTION = "Grade a checkpoint as `pytest --model PATH` does. Everything after PATH goes to pytest."
 EPILOG = """\
-exit status: 0 PASS; 1 blocked (FAULTY, BELOW_FLOOR, REGRESSED); 2 usage: bad input, nothing was graded; 3 INCOMPLETE:
-something broke, was not asked or not judged; 4 INCONCLUSIVE: smoke tests alone were asked, or the judge failed."""
+example:
+  gate run path/to/adapter -n 4 --junitxml=junit.xml
+
+exit status:
+  0  PASS
+  1  blocked: FAULTY, BELOW_FLOOR or REGRESSED
+  2  usage: bad input, nothing was graded
+  3  INCOMPLETE: something broke, was not asked or was not judged
+  4  INCONCLUSIVE: only smoke tests were asked, or the judge failed its own check"""
 
 
 class _Listener:
@@ -39,29 +44,32 @@ class _Listener:
         self.verdict = getattr(run, "verdict", None) or self.verdict
 
 
-def add_parser(commands: Any) -> None:
+def add_parsers(commands: Any) -> None:
     """Add `run` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "run",
         help="grade a checkpoint, for CI: pytest --model PATH with an exit status for each way to end",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", metavar="PATH", help="what --model takes")
+    parser.add_argument("path", metavar="PATH", help="what --model takes: a folder, a .gguf file or a URL")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="arguments of pytest")
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
     """Run pytest in this process; the exit status of the verdict, or of there being none."""
+    import pytest  # no other command needs it
+
     listener = _Listener()
     code = pytest.main([f"--model={given.path}", *QUIET, *given.arguments], plugins=[listener])
     return status(listener.verdict, int(code))
 
 
 def status(verdict: Verdict | None, code: int) -> int:
-    """Which way a run has ended, by its verdict and pytest's own exit status."""
+    """The exit status of a run, by its verdict and pytest's own exit status."""
+    import pytest
+
     if verdict is None:
         return USAGE if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED) else INFRASTRUCTURE
     if verdict.outcome is Outcome.PASS and code != pytest.ExitCode.OK:

@@ -1,16 +1,18 @@
-"""`gate promote | current | history | rollback | verify-ledger`: slots from the command line."""
+"""`gate promote | current | history | rollback | verify-ledger | verify | rounds`: slots from the command line."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from gate.cli.options import REPORT, add_registry
 from gate.registry import ledger, slots
 from gate.registry.slots import Pointer, Slot, SlotError
 from gate.system.text import clean
@@ -18,53 +20,90 @@ from gate.system.text import clean
 PROMOTE = """\
 Make a graded checkpoint the champion of a slot. The report is decided again, every byte of the checkpoint is hashed
 again, and suites, cases and policy ([tool.pytest-gate] in pyproject.toml) are read as they are now. Every attempt is
-one line of the slot's ledger, the refused ones too.
+one line of the slot's ledger, the refused ones too."""
+PROMOTE_EPILOG = """\
+example:
+  gate promote adapter --slot hermes --report runs/20260101-120000-adapter
 
-    gate promote adapter --slot hermes --report runs/20260101-120000-adapter
+exit status 1: refused, with every reason"""
+CURRENT = "Print the path of a slot's champion, and on standard error where a rollback leads."
+CURRENT_EPILOG = 'example:\n  llama-server -m "$(gate current --slot hermes)"\n\nexit status 1: there is no champion'
+HISTORY = "Print everything recorded in a slot, oldest first: promotions, refusals, rollbacks, and the chain's head."
+HISTORY_EPILOG = "example:\n  gate history --slot hermes\n\nexit status 1: nothing is recorded"
+ROLLBACK = "Make the champion before the current one the champion again. The reason is recorded."
+ROLLBACK_EPILOG = "example:\n  gate rollback --slot hermes --reason 'loses calls with long paths'"
+VERIFY = """\
+Check every line of a slot's ledger, the chain of hashes and the pointers. Lost last lines, and a ledger that was
+rewritten as a whole, show only against a hash that was kept elsewhere."""
+VERIFY_EPILOG = "example:\n  gate verify-ledger --slot hermes --head 5f0c…"
+CHECK = """\
+Check a promoted checkpoint: every byte of it against the statement of its release, the release against itself and the
+ledger, and the signatures with the public key. What could not be checked is said."""
+CHECK_EPILOG = """\
+examples:
+  gate verify adapter --slot hermes --key gate.pub
+  gate verify adapter --release release/          on another machine, without the registry
 
-exit status: 0 promoted; 1 refused, with every reason; 2 a wrong command line; 4 bad input"""
+exit status 1: something is wrong"""
+ROUNDS = """\
+Print a slot's history as a table. Each promotion is a round: what it was trained on, the rate of every suite with its
+lower bound, the cases it lost against the round before, and how many cases training had learned from by then."""
+ROUNDS_EPILOG = """\
+examples:
+  gate rounds --slot hermes
+  gate rounds --slot hermes runs/20260101-120000-adapter     and a report that was not promoted, as the last round
+  gate rounds --slot hermes --out rounds                     and rounds.svg, rounds.png (extra `train`)
+
+exit status 1: nothing is recorded"""
 
 
 def add_parsers(commands: Any) -> None:
     """Add the commands of slots to the subparsers of the command `gate`."""
-    command = _command(commands, "promote", "make a graded checkpoint the champion of a slot", _promote)
-    command.description, command.formatter_class = PROMOTE, argparse.RawDescriptionHelpFormatter
-    command.add_argument("path", metavar="PATH", help="the checkpoint, as `pytest --model` takes it")
-    command.add_argument("--report", metavar="REPORT", type=Path, required=True, help="a report.json, or its folder")
-    command.add_argument("--base", metavar="DIR", help="the model under an adapter, if not where it says")
-    command.add_argument(
+    about = "make a graded checkpoint the champion of a slot"
+    add = _slot_command(commands, "promote", _promote, about, PROMOTE, PROMOTE_EPILOG).add_argument
+    add("path", metavar="PATH", help="the checkpoint, as `pytest --model` takes it")
+    add("--report", metavar="REPORT", type=Path, required=True, help=REPORT)
+    add("--base", metavar="DIR", help="the model under an adapter, if not where it says")
+    add(
         "--champion",
         metavar="REPORT",
         type=Path,
-        help="the champion graded again: after cases were added, or elsewhere",
+        help="the champion, graded again: cases were added, or another machine",
     )
-    command.add_argument(
-        "--accept-lower-bar", metavar="REASON", default="", help="less is demanded than of the champion, and why"
-    )
-    command.add_argument(
-        "--force", metavar="REASON", default="", help="promote graded bytes whatever speaks against it; recorded"
-    )
-    command.add_argument(
-        "--sign", metavar="PEM", type=Path, help="sign it and its release with this private key (extra `sign`)"
-    )
-    command = _command(commands, "current", "the champion of a slot: its path, and where a rollback leads", _current)
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument("--release", action="store_true", help="print the folder of what travels with it")
-    _command(commands, "history", "everything recorded in a slot, oldest first", _history)
-    command = _command(commands, "rollback", "return to the champion before", _rollback)
-    command.add_argument("--reason", metavar="TEXT", required=True, help="why; it stays in the ledger")
-    command = _command(
-        commands, "verify-ledger", "check every line of a slot's ledger, the chain, the pointers", _verify
-    )
-    command.add_argument("--head", metavar="HASH", help="a line's hash, as printed at a promotion and kept elsewhere")
+    add("--accept-lower-bar", metavar="REASON", default="", help="less is demanded than of the champion, and why")
+    add("--force", metavar="REASON", default="", help="promote graded bytes whatever speaks against it; recorded")
+    add("--sign", metavar="PEM", type=Path, help="sign it and its release with this private key (extra `sign`)")
+    add = _slot_command(commands, "current", _current, "the champion of a slot", CURRENT, CURRENT_EPILOG).add_argument
+    add("--json", action="store_true", help="print JSON")
+    add("--release", action="store_true", help="print the folder of what travels with it")
+    _slot_command(commands, "history", _history, "everything recorded in a slot", HISTORY, HISTORY_EPILOG)
+    about = "return to the champion before"
+    add = _slot_command(commands, "rollback", _rollback, about, ROLLBACK, ROLLBACK_EPILOG).add_argument
+    add("--reason", metavar="TEXT", required=True, help="why; it stays in the ledger")
+    about = "check a slot's ledger and pointers"
+    add = _slot_command(commands, "verify-ledger", _verify, about, VERIFY, VERIFY_EPILOG).add_argument
+    add("--head", metavar="HASH", help="a line's hash, as printed at a promotion and kept elsewhere")
+    about = "a slot's history: what was trained, and what came of it"
+    add = _slot_command(commands, "rounds", _rounds, about, ROUNDS, ROUNDS_EPILOG).add_argument
+    add("reports", metavar="REPORT", type=Path, nargs="*", help=f"{REPORT}: further rounds")
+    add("--out", metavar="STEM", type=Path, help="draw STEM.svg and STEM.png")
+    about = "check a promoted checkpoint, what travels with it, and its signatures"
+    parser = commands.add_parser("verify", help=about, description=CHECK, epilog=CHECK_EPILOG)
+    add_registry(parser)
+    parser.add_argument("path", metavar="PATH", help="the checkpoint")
+    parser.add_argument("--base", metavar="DIR", help="the model under an adapter, if not where it says")
+    parser.add_argument("--slot", metavar="NAME", help="the slot it was promoted to (default: all are looked at)")
+    parser.add_argument("--release", metavar="DIR", type=Path, help="the release's folder, where there is no registry")
+    parser.add_argument("--key", metavar="PEM", type=Path, help="the public key of the signatures")
+    parser.set_defaults(run=_check)
 
 
-def _command(commands: Any, name: str, help: str, run: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
-    parser.add_argument("--slot", metavar="NAME", required=True, help="the slot's name")
-    parser.add_argument(
-        "--registry", metavar="DIR", type=Path, default=slots.REGISTRY, help="folder of slots (default %(default)s/)"
-    )
+def _slot_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """A command that is about one slot."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about, description=description, epilog=epilog)
+    add_registry(parser, slot=True)
     parser.set_defaults(run=run)
     return parser
 
@@ -147,7 +186,36 @@ def _verify(given: argparse.Namespace) -> int:
     head = slots.verify(slot, head=given.head)
     print(f"{slot.ledger}: {len(slots.history(slot))} lines, chain whole, pointers as recorded; head {head}")
     if given.head is None:
-        print("Lost last lines and a ledger written anew show only against a hash kept elsewhere: --head HASH.")
+        print("Lost last lines and a rewritten ledger show only against a hash kept elsewhere: --head HASH.")
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from gate.checkpoints import checkpoint
+    from gate.registry.verify import FAILED, UNCHECKED, verified
+
+    made = checkpoint.identify(given.path, base=given.base)
+    found = verified(made, registry=given.registry, slot=given.slot, place=given.release, key=given.key)
+    print(tabulate([[each.what, each.status, clean(each.why)] for each in found], tablefmt="plain"))
+    bad = [each.what for each in found if each.status == FAILED]
+    left = sum(each.status == UNCHECKED for each in found)
+    more = f"; {left} things could not be checked" if left else ""
+    print("\n" + (f"NOT VERIFIED: {', '.join(bad)}{more}" if bad else f"verified{more}"))
+    return 1 if bad else 0
+
+
+def _rounds(given: argparse.Namespace) -> int:
+    from gate.registry.rounds import draw, rounds, table
+    from gate.report import io as reports
+
+    slot = Slot(given.slot, given.registry)
+    found = rounds(slot, [reports.read(reports.located(path)) for path in given.reports])
+    if not found:
+        print(f"{clean(str(slot.folder))}: nothing is recorded; is the slot's name right?")
+        return 1
+    print(table(found))
+    for path in draw(found, given.out) if given.out else ():
+        print(clean(str(path)))
     return 0
 
 

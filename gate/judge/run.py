@@ -1,4 +1,4 @@
-"""`gate judge REPORT --judge X`: score the answers that a report keeps, without asking the candidate anew.
+"""Scores the answers that a report keeps, without asking the candidate again.
 
 One model is in memory at a time: the candidate has answered and is gone when the judge is served. The scores and the
 judge's check-up are written into the report; a later judging replaces them, and the report remembers that there was
@@ -7,29 +7,22 @@ one before.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import time
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gate.cases import loader
 from gate.checkpoints import checkpoint
 from gate.errors import ReportError
 from gate.grading.judge_scores import mean
-from gate.grading.verdict import decide
 from gate.judge import agreement, rubric, scoring
 from gate.judge.rubric import Rubric
 from gate.judge.scoring import Item
 from gate.models.client import Client
 from gate.models.serving.start import served
-from gate.report import io as reports
-from gate.report import terminal
-from gate.report.shown import shown
-from gate.system.progress import Progress
 from gate.types import (
     Checkpoint,
     Checkup,
@@ -39,7 +32,6 @@ from gate.types import (
     Judged,
     Judging,
     Means,
-    Outcome,
     Report,
     Result,
     Say,
@@ -50,15 +42,6 @@ CONTEXT = 16384
 """Tokens of a judge's longest prompt, with room: a rubric and one answer of gate.judge.injection.LONGEST characters."""
 ANSWER_SECONDS = 600.0
 KEY = "GATE_JUDGE_API_KEY"
-DESCRIPTION = f"""\
-Score a report's answers by the rubrics that its suites name, and decide again. The candidate is not asked anew.
-
-    gate judge runs/20260101-120000-adapter --judge path/to/a/larger/model
-    gate judge runs/20260101-120000-adapter --judge http://127.0.0.1:8080/v1 --judge-name qwen3-32b
-
-The judge first scores the rubric's anchors; one that does not agree with them proves nothing (INCONCLUSIVE). A URL's
-key stands in {KEY}. What another judge has said before is replaced, and the report says so."""
-EPILOG = "exit status: 0 PASS, 1 any other verdict, 4 bad input: nothing was written."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +56,6 @@ class Judge:
         """The judge of a path or URL, its bytes hashed. Raises CheckpointError."""
         found = checkpoint.identify(text, served_name=served_name)
         return cls(found, "" if found.kind == "url" else checkpoint.digest(found))
-
-
-def add_parser(commands: Any) -> None:
-    """Add `judge` to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "judge",
-        help="score a report's answers by a judge, without asking the candidate anew",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("report", metavar="REPORT", type=Path, help="report.json, or a run's folder")
-    parser.add_argument("--judge", metavar="PATH|URL", required=True, help="what judges, as --model takes it")
-    parser.add_argument("--judge-name", metavar="NAME", default="", help="the name of a URL's model")
-    parser.add_argument(
-        "--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="has rubrics/ and cases/"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
-    """Judge a report and print the verdict."""
-    path = reports.located(given.report)
-    read = reports.read(path)
-    who = Judge.named(given.judge, given.judge_name)
-    with Progress() as progress:
-        judged = scored(read, who, given.fixtures, say=progress)
-    reports.write(path, judged)
-    verdict = decide(judged)
-    print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
-    return 0 if verdict.outcome is Outcome.PASS else 1
 
 
 def scored(report: Report, who: Judge, fixtures: Path, *, say: Say) -> Report:

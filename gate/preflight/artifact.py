@@ -13,10 +13,22 @@ from gate.checkpoints import tensors
 from gate.checkpoints.scan import Facts, scan
 from gate.checkpoints.tensors import Gguf, HeaderError, Tensor
 from gate.errors import CheckpointError, GateError
-from gate.preflight.rule import Broken, NotApplicable, NotPossible
 from gate.types import Checkpoint, Json, Server
 
 T = TypeVar("T")
+
+
+class NotApplicable(Exception):  # noqa: N818 - a state of a check, not an error
+    """The check has no meaning for this artifact; says why."""
+
+
+class NotPossible(Exception):  # noqa: N818
+    """The check has a meaning and cannot be made; says what is missing."""
+
+
+class Broken(NotPossible):
+    """It cannot be made because the artifact itself cannot be read: told once, as a finding
+    (gate.preflight.checks.readable)."""
 
 
 def once(work: Callable[[Any], T]) -> Callable[[Any], T]:
@@ -90,9 +102,14 @@ class Artifact:
     @property
     @once
     def base_tensors(self) -> dict[str, Tensor]:
+        return weights(self.base_folder, "model*.safetensors")
+
+    @property
+    def base_folder(self) -> Path:
+        """The folder of the model it was made from. Raises NotPossible."""
         if self.base is None:
             raise NotPossible("the base is not known: give it with --base DIR")
-        return weights(self.base, "model*.safetensors")
+        return self.base
 
     @property
     @once

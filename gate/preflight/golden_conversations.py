@@ -104,3 +104,7 @@ def with_calls(calls: list[tuple[str, Json]]) -> list[Json]:
     """A conversation whose last turn is the assistant making these calls."""
     made = [_call(name, arguments, number) for number, (name, arguments) in enumerate(calls)]
     return [_says("user", "Do it."), _says("assistant", "", tool_calls=made)]
+
+
+TURNS = {name: with_calls(calls) for name, calls in CALLS.items()}
+"""Each kind of call as a conversation."""

@@ -1,27 +1,18 @@
-"""All checks, and what they say of an artifact."""
+"""All checks, and what they say of an artifact. A new file in checks/ is found by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from pkgutil import iter_modules
 
+from gate.preflight import checks
 from gate.preflight.artifact import Artifact
-from gate.preflight.checks import (  # noqa: F401 - each declares its checks
-    adapter,
-    chat_template,
-    fuse,
-    gguf_weights,
-    leakage,
-    quantization,
-    readable,
-    safety,
-    served,
-    tokenizer,
-    tool_parser,
-    training_data,
-    versions,
-)
-from gate.preflight.rule import RULES
+from gate.preflight.rule import RULES, SEVERITIES
 from gate.types import Check
+
+for _module in iter_modules(checks.__path__, f"{checks.__name__}."):
+    import_module(_module.name)  # declares its checks
 
 
 def inspect(artifact: Artifact, *, asking: bool = False) -> tuple[Check, ...]:
@@ -33,4 +24,4 @@ def inspect(artifact: Artifact, *, asking: bool = False) -> tuple[Check, ...]:
 def worst(checks: Iterable[Check]) -> str:
     """The worst severity found: refuse, fail, warn, or empty."""
     found = {check.severity for check in checks if check.status == "found"}
-    return next((severity for severity in ("refuse", "fail", "warn") if severity in found), "")
+    return next((severity for severity in SEVERITIES if severity in found), "")

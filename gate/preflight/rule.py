@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gate.errors import GateError
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
 from gate.types import Check
 
-if TYPE_CHECKING:
-    from gate.preflight.artifact import Artifact
-
-Look = Callable[["Artifact"], Sequence[str]]
+Look = Callable[[Artifact], Sequence[str]]
 SEVERITIES = ("refuse", "fail", "warn")
 RULES: list[Rule] = []
-"""Every check, in the order of the modules that declare them (gate.preflight imports them in order)."""
-
-
-class NotApplicable(Exception):  # noqa: N818 - a state of a check, not an error
-    """The check has no meaning for this artifact; says why."""
-
-
-class NotPossible(Exception):  # noqa: N818
-    """The check has a meaning and cannot be made; says what is missing."""
-
-
-class Broken(NotPossible):
-    """It cannot be made because the artifact itself cannot be read: told once, as a finding
-    (gate.preflight.checks.readable)."""
+"""Every check that is declared; complete once gate.preflight.registry is imported."""
 
 
 @dataclass(frozen=True, slots=True)

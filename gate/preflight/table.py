@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from gate.preflight.rule import SEVERITIES
 from gate.types import Check
 
 SHOWN = 8
@@ -23,9 +24,8 @@ def table(checks: Sequence[Check]) -> str:
 
 def findings(checks: Iterable[Check]) -> list[str]:
     """What was found, worst first, a paragraph each."""
-    order = ("refuse", "fail", "warn")
     found = sorted(
-        (check for check in checks if check.status == "found"), key=lambda check: order.index(check.severity)
+        (check for check in checks if check.status == "found"), key=lambda check: SEVERITIES.index(check.severity)
     )
     return [_finding(check) for check in found]
 
@@ -34,7 +34,7 @@ def counted(checks: Sequence[Check]) -> str:
     """21 ok, 5 not possible, 2 found (1 fail, 1 warn)"""
     number = {status: sum(check.status == status for check in checks) for status in MARKS}
     severities = [check.severity for check in checks if check.status == "found"]
-    worst = ", ".join(f"{severities.count(name)} {name}" for name in ("refuse", "fail", "warn") if name in severities)
+    worst = ", ".join(f"{severities.count(name)} {name}" for name in SEVERITIES if name in severities)
     told = [f"{number['ok']} ok", f"{number['not possible']} not possible"]
     return ", ".join([*told, *([f"{number['found']} found ({worst})"] if worst else [])])
 

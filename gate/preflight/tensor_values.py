@@ -8,7 +8,7 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.rule import NotPossible
+from gate.preflight.artifact import NotPossible
 
 Floats = NDArray[np.float32]
 ROWS = 128

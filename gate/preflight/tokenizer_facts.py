@@ -4,48 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gate.checkpoints.probe_cache import remembered
+from gate.checkpoints.probe_cache import probed
 from gate.preflight import golden_conversations
-from gate.preflight.rule import Broken
-from gate.system import platform, sandbox
+from gate.preflight.artifact import Broken
+from gate.system import sandbox
 from gate.types import Json
 
 SECONDS, MEMORY = 120.0, 6 * 2**30
 MARKERS = (
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eom_id|>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "[INST]",
-    "[/INST]",
-    "[TOOL_CALLS]",
-    "[AVAILABLE_TOOLS]",
-    "[TOOL_RESULTS]",
-    "<tool_call>",
-    "</tool_call>",
-    "<tool_response>",
-    "</tool_response>",
-    "<|tool_call_start|>",
-    "<|tool_call_end|>",
-    "<|tool_list_start|>",
-    "<|tool_list_end|>",
-    "<think>",
-    "</think>",
-    "<|channel|>",
-    "<|message|>",
-    "<|start|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|system|>",
+    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|start_header_id|>"),
+    *("<|end_header_id|>", "<|eom_id|>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]"),
+    *("[TOOL_CALLS]", "[AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "<tool_call>", "</tool_call>"),
+    *("<tool_response>", "</tool_response>", "<|tool_call_start|>", "<|tool_call_end|>"),
+    *("<|tool_list_start|>", "<|tool_list_end|>", "<think>", "</think>", "<|channel|>", "<|message|>"),
+    *("<|start|>", "<|end|>", "<|return|>", "<|call|>", "<|user|>", "<|assistant|>", "<|system|>"),
 )
 """Markers of chat templates that are one token each in the models that use them."""
 
@@ -55,20 +27,12 @@ def probe(folder: Path) -> Json:
     request = {
         "folder": str(folder),
         "conversations": golden_conversations.CONVERSATIONS,
-        "calls": {name: golden_conversations.with_calls(calls) for name, calls in golden_conversations.CALLS.items()},
+        "calls": golden_conversations.TURNS,
         "tools": golden_conversations.CALL_TOOLS,
         "corpus": golden_conversations.CORPUS,
         "markers": MARKERS,
     }
     try:
-        return remembered("tokenizer", request, folder, lambda: _asked(request))
+        return probed("tokenizer", request, folder, seconds=SECONDS, memory=MEMORY)
     except sandbox.LimitError as error:
         raise Broken(f"the tokenizer of {folder.name} cannot be loaded: {error}") from error
-
-
-def _asked(request: Json) -> Json:
-    environment = platform.model_environment(offline=True)
-    told: Json = sandbox.run(
-        "gate.checkpoints.probes.tokenizer", request, seconds=SECONDS, memory=MEMORY, environment=environment
-    )
-    return told

@@ -1,12 +1,10 @@
-"""`gate rounds --slot NAME`: how a slot has fared, round by round: what was trained, what came of it, what it cost."""
+"""How a slot has fared, round by round: what was trained, what came of it, what it cost."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
@@ -15,22 +13,11 @@ from gate.grading.paired import by_test, flips, rights
 from gate.registry import contaminated as burned
 from gate.registry import ledger, release, slots
 from gate.registry.ledger import Record
-from gate.registry.slots import PROMOTION, REGISTRY, ROLLBACK, Slot
-from gate.report import io as reports
+from gate.registry.slots import PROMOTION, ROLLBACK, Slot
 from gate.stats import lower_bound
 from gate.system import jsonl
 from gate.system.text import clean
 from gate.types import Contract, Json, Report
-
-DESCRIPTION = """\
-A slot's history as a table: each promotion is a round, with what it was trained on, the rate of every suite with its
-lower bound, the cases it lost against the round before, and how many cases had been burned by then.
-
-    gate rounds --slot hermes
-    gate rounds --slot hermes runs/20260101-120000-adapter      and a report that was not promoted, as the last round
-    gate rounds --slot hermes --out rounds                      and rounds.svg, rounds.png (extra `train`)
-
-exit status: 0; 1 nothing is recorded; 4 bad input"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,36 +45,6 @@ class Round:
     lost: int | None = None
     """Cases that the round before got right and this did not; None where the two were asked nothing alike."""
     report: Report | None = None
-
-
-def add_parser(commands: Any) -> None:
-    """Add `rounds` to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "rounds",
-        help="a slot's history: what was trained, and what came of it",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("reports", metavar="REPORT", type=Path, nargs="*", help="report.json, or a run's folder: further rounds")
-    add("--slot", metavar="NAME", required=True, help="the slot's name")
-    add("--registry", metavar="DIR", type=Path, default=REGISTRY, help="folder of slots (default %(default)s/)")
-    add("--out", metavar="STEM", type=Path, help="draw STEM.svg and STEM.png")
-    parser.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
-    """Print the rounds, and draw them where that is asked for."""
-    slot = Slot(given.slot, given.registry)
-    read = [reports.read(reports.located(path)) for path in given.reports]
-    found = rounds(slot, read)
-    if not found:
-        print(f"{clean(str(slot.folder))}: nothing is recorded; is the slot's name right?")
-        return 1
-    print(table(found))
-    for path in draw(found, given.out) if given.out else ():
-        print(clean(str(path)))
-    return 0
 
 
 def rounds(slot: Slot, read: Sequence[Report] = ()) -> list[Round]:

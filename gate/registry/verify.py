@@ -1,14 +1,10 @@
-"""`gate verify PATH`: is this the checkpoint that was promoted, with the evidence that it was promoted on?"""
+"""Is this the checkpoint that was promoted, with the evidence that it was promoted on?"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tabulate import tabulate
 
 from gate.checkpoints import checkpoint
 from gate.errors import GateError
@@ -17,16 +13,9 @@ from gate.registry import holdout_attempts, release, signing, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import Slot
 from gate.report import io as reports
-from gate.system.text import clean
 from gate.types import Checkpoint, Json
 
 OK, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
-DESCRIPTION = """\
-Check a promoted checkpoint: every byte of it against the statement of its release, the release against itself and the
-ledger, and the signatures with the public key. What could not be checked is said.
-
-    gate verify adapter --slot hermes --key gate.pub
-    gate verify adapter --release release/                     on another machine, without the registry"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +26,6 @@ class Checked:
     status: str
     """ok | FAILED | not checked"""
     why: str
-
-
-def add_parser(commands: Any) -> None:
-    """Add `verify` to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "verify",
-        help="check a promoted checkpoint, what travels with it, and its signatures",
-        description=DESCRIPTION,
-        epilog="exit status: 0 nothing is wrong; 1 something is; 4 bad input",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("path", metavar="PATH", help="the checkpoint")
-    parser.add_argument("--base", metavar="DIR", help="the model under an adapter, if not where it says")
-    parser.add_argument("--slot", metavar="NAME", help="the slot it was promoted to; without it, all are looked at")
-    parser.add_argument(
-        "--registry", metavar="DIR", type=Path, default=slots.REGISTRY, help="folder of slots (default %(default)s/)"
-    )
-    parser.add_argument("--release", metavar="DIR", type=Path, help="the release's folder, where there is no registry")
-    parser.add_argument("--key", metavar="PEM", type=Path, help="the public key of the signatures")
-    parser.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
-    """Check and print; 0 when nothing is wrong. Raises GateError for bad input."""
-    made = checkpoint.identify(given.path, base=given.base)
-    found = verified(made, registry=given.registry, slot=given.slot, place=given.release, key=given.key)
-    print(tabulate([[each.what, each.status, clean(each.why)] for each in found], tablefmt="plain"))
-    bad = [each.what for each in found if each.status == FAILED]
-    left = sum(each.status == UNCHECKED for each in found)
-    more = f"; {left} things could not be checked" if left else ""
-    print("\n" + (f"NOT VERIFIED: {', '.join(bad)}{more}" if bad else f"verified{more}"))
-    return 1 if bad else 0
 
 
 def verified(

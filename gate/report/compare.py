@@ -1,11 +1,9 @@
-"""`gate compare A B …`: any number of reports side by side, the first the one to compare with."""
+"""Any number of reports side by side; each is compared with the first."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
@@ -13,20 +11,12 @@ from gate.errors import GateError
 from gate.grading import judge_scores
 from gate.grading.paired import by_test, flips, rights
 from gate.grading.verdict import decide
-from gate.report import io as reports
 from gate.report.shown import Shown, shown
 from gate.stats import lower_bound, mcnemar
 from gate.system.text import clean
-from gate.types import SPLITS, Contract, Graded, Report
+from gate.types import Contract, Graded, Report
 
 SIGNIFICANT = 0.01
-DESCRIPTION = """\
-Reports of the same cases side by side: hits by suite, what was lost and won against the first, latency, size.
-
-    gate compare runs/base runs/adapter runs/8bit runs/gguf
-    gate compare runs/base runs/* --split held-out --better suites/test_calls.py::test_calls
-
-exit status: 0; 1 where --better or --kept does not hold of every report but the first; 4 bad input"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +35,19 @@ class Pair:
     """Exact one-sided McNemar p of "won no more than lost"."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add `compare` to the subparsers of the command `gate`."""
-    parser = commands.add_parser(
-        "compare",
-        help="any number of reports side by side",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def comparison(
+    read: Sequence[Report], *, split: str | None, better: Sequence[str] = (), kept: Sequence[str] = ()
+) -> tuple[str, list[str]]:
+    """The tables, and which tests are not `better` or not `kept` in every other report. Raises GateError."""
+    some = [_only(report, split) for report in read]
+    pairs = compared(some)
+    names = [clean(report.checkpoint.name) for report in some]
+    tables = (
+        (_rows(pairs, names), ["test", *names]),
+        (_facts([shown(report, decide(report)) for report in some]), ["", *names]),
     )
-    parser.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
-    parser.add_argument("--split", choices=SPLITS, help="these cases alone")
-    parser.add_argument(
-        "--better", metavar="TEST", action="append", default=[], help=f"must be won: exact McNemar p < {SIGNIFICANT}"
-    )
-    parser.add_argument("--kept", metavar="TEST", action="append", default=[], help="must lose no case")
-    parser.set_defaults(run=run)
-
-
-def run(given: argparse.Namespace) -> int:
-    """Print the table, and whether what was asked for holds."""
-    read = [reports.read(reports.located(path)) for path in given.reports]
-    read = [_only(report, given.split) for report in read]
-    told = compared(read)
-    each = [shown(report, decide(report)) for report in read]
-    names = [clean(one.checkpoint.name) for one in each]
-    print(tabulate(_rows(told, names), ["test", *names], disable_numparse=True))
-    print()
-    print(tabulate(_facts(each), ["", *names], disable_numparse=True))
-    broken = [*_unmet(told, names, given.better, "better"), *_unmet(told, names, given.kept, "kept")]
-    for line in broken:
-        print(f"NOT SO: {line}")
-    return 1 if broken else 0
+    text = "\n\n".join(tabulate(rows, head, disable_numparse=True) for rows, head in tables)
+    return text, [*_unmet(pairs, names, better, "better"), *_unmet(pairs, names, kept, "kept")]
 
 
 def compared(read: list[Report]) -> dict[str, list[Pair | None]]:
@@ -147,7 +119,7 @@ def _size(graded: Graded) -> str:
     return "?" if graded.bytes is None else f"{graded.bytes / 1e6:,.0f}"
 
 
-def _unmet(told: dict[str, list[Pair | None]], names: list[str], tests: list[str], want: str) -> list[str]:
+def _unmet(told: dict[str, list[Pair | None]], names: list[str], tests: Sequence[str], want: str) -> list[str]:
     """What was asked for of a test and does not hold. Raises GateError for a test that there is not."""
     if unknown := [test for test in tests if test not in told]:
         raise GateError(f"{unknown[0]}: no such test in the first report; there are {', '.join(told)}")

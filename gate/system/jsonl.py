@@ -7,8 +7,9 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gate.errors import CaseError
 
@@ -34,6 +35,15 @@ def parsed(text: str, *, where: Path) -> Iterator[tuple[int, Any]]:
             yield number, loads(line, where=f"{where}:{number}")
 
 
+def bounded_lines(stream: IO[bytes], most: int) -> Iterator[bytes]:
+    """The lines of a stream; of one longer than `most` bytes only one byte more than these, to tell that it is."""
+    while line := stream.readline(most + 1):
+        rest = line
+        while len(rest) > most and not rest.endswith(b"\n"):
+            rest = stream.readline(most + 1)
+        yield line
+
+
 def loads(text: str, *, where: str) -> Any:
     """Parse strict JSON. Raises CaseError that begins with `where`."""
     try:
@@ -44,6 +54,13 @@ def loads(text: str, *, where: str) -> Any:
         raise CaseError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise CaseError(f"{where}: not JSON: {error or 'nested too deeply'}") from error
+
+
+def plain(value: Any) -> Any:
+    """A value of gate.types as plain JSON: dataclasses become objects, tuples lists."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -78,7 +78,7 @@ def pip_download(requirement: str, folder: Path, *, tell: Callable[[int], None],
         finally:
             pip.kill()
     if pip.returncode:
-        raise FetchError(f"pip could not fetch {requirement}: {_ending(said)}; mend that and try again")
+        raise FetchError(f"pip could not fetch {requirement}: {_ending(said)}; fix that and try again")
 
 
 def blas() -> Path | None:
@@ -101,7 +101,7 @@ def blas_remedy() -> str | None:
         command = f"{sys.executable} -m pip install cmeel-openblas"
     else:
         command = "sudo apt-get install libopenblas0-pthread"
-    return f"MLX computes up to 80 times slower here without OpenBLAS; this mends it: {command}"
+    return f"MLX computes up to 80 times slower here without OpenBLAS; this fixes it: {command}"
 
 
 def model_environment(*, offline: bool) -> dict[str, str]:
@@ -155,7 +155,7 @@ def mlx_device(*, seconds: float = 120) -> str:
     finished = _run([*PYTHON, "-c", _DEVICE_SCRIPT], model_environment(offline=True), seconds)
     if finished.returncode:
         raise ServeError(
-            f"MLX does not work in {sys.executable}; install it anew (on Linux: pip install 'mlx[cpu]'): "
+            f"MLX does not work in {sys.executable}; reinstall it (on Linux: pip install 'mlx[cpu]'): "
             f"{_ending(finished.stderr)}"
         )
     return finished.stdout.strip()
@@ -275,7 +275,7 @@ def _run(command: list[str], environment: dict[str, str], seconds: float) -> sub
     except subprocess.TimeoutExpired as error:
         raise ServeError(f"{command[0]} gave no answer in {seconds:g} s; run it by hand to see why") from error
     except OSError as error:
-        raise ServeError(f"{command[0]} cannot be started: {error}; install it anew") from error
+        raise ServeError(f"{command[0]} cannot be started: {error}; reinstall it") from error
 
 
 def _ending(text: str) -> str:

@@ -48,12 +48,7 @@ def lines(path: Path) -> Iterator[tuple[str, Json | Refused]]:
         raise CaseError(f"{path}: is no file: name a JSON or JSON Lines file")
     try:
         with path.open("rb") as stream:
-            number = 0
-            while line := stream.readline(MAX_LINE + 1):
-                number += 1
-                rest = line
-                while len(line) > MAX_LINE and rest and not rest.endswith(b"\n"):
-                    rest = stream.readline(MAX_LINE)
+            for number, line in enumerate(jsonl.bounded_lines(stream, MAX_LINE), start=1):
                 line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if line.strip():
                     yield (where := f"{path}:{number}"), parsed_row(line, where)

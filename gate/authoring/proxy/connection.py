@@ -176,7 +176,7 @@ class Link:
             self._upstream = None
 
     async def _begun(self, request: h11.Request, body: bytes) -> Upstream:
-        """Send a request and wait for the first bytes; anew where a connection that was kept turns out to be closed.
+        """Send a request and wait for the first bytes; again where a connection that was kept turns out to be closed.
 
         A server that closes a connection while it is idle has not seen what was sent on it.
         """

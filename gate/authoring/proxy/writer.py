@@ -46,7 +46,7 @@ def check(path: Path) -> None:
 def append(path: Path, data: bytes) -> None:
     """Add a line under a lock, or nothing where that fails: half a line is taken back. Raises OSError.
 
-    A kill can leave half a line at the end; the next one to write cuts it off. The file is opened anew for each line,
+    A kill can leave half a line at the end; the next one to write cuts it off. The file is opened again for each line,
     so that it can be moved away while the proxy runs.
     """
     handle = _opened(path)

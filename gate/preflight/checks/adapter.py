@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 from gate.checkpoints import checkpoint as checkpoints
-from gate.checkpoints.probe_cache import remembered
-from gate.preflight.artifact import Artifact, once, read_json, scanned, weights
+from gate.checkpoints.probe_cache import probed
+from gate.preflight.artifact import Artifact, Broken, NotPossible, once, read_json, scanned, weights
 from gate.preflight.checks import safety
-from gate.preflight.rule import Broken, NotPossible, rule
-from gate.system import platform, sandbox
+from gate.preflight.rule import rule
+from gate.system import sandbox
 
 SECONDS, MEMORY = 120.0, 6 * 2**30
 SHAPE = (
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "intermediate_size",
-    "vocab_size",
-    "head_dim",
-    "rope_theta",
-    "rope_scaling",
-    "rms_norm_eps",
-    "tie_word_embeddings",
-    "max_position_embeddings",
+    *("model_type", "hidden_size", "intermediate_size", "vocab_size", "head_dim", "max_position_embeddings"),
+    *("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "tie_word_embeddings"),
+    *("rope_theta", "rope_scaling", "rms_norm_eps"),
 )
 """Keys of config.json that a fine-tune does not change."""
 GGUF_KEYS = {
@@ -107,12 +96,10 @@ def base_is_the_trained_one(artifact: Artifact) -> Sequence[str]:
     return [f"{len(differing)} tensors differ from {named}, the first {differing[0]}"] if differing else []
 
 
-@rule("P03", "fail", kinds="mlx gguf", remedy="convert anew from the base's config.json, or give the right --base")
+@rule("P03", "fail", kinds="mlx gguf", remedy="convert again from the base's config.json, or give the right --base")
 def architecture_is_the_bases(artifact: Artifact) -> Sequence[str]:
     """Sizes, heads, rope and norm constants in the configuration are the base's."""
-    if artifact.base is None:
-        raise NotPossible("the base is not known: give it with --base DIR")
-    base = read_json(artifact.base / "config.json")
+    base = read_json(artifact.base_folder / "config.json")
     own = _gguf_config(artifact) if artifact.checkpoint.kind == "gguf" else artifact.config
     shared = [key for key in SHAPE if key in base and (key in own or artifact.checkpoint.kind != "gguf")]
     return [
@@ -132,15 +119,10 @@ def _wanted(artifact: Artifact) -> dict[str, list[int]]:
     """What mlx-lm itself would ask of the adapter. Raises NotPossible."""
     if artifact.adapter_config.get("fine_tune_type") == "full":
         return {name: list(t.shape) for name, t in artifact.base_tensors.items() if name in artifact.tensors}
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"the base is not loaded: {dangers[0]}")
+    safety.require(artifact, "the base")
     request = {"base": str(artifact.base), "config": artifact.adapter_config}
-    environment = platform.model_environment(offline=True)
-    ask = partial(
-        sandbox.run, "gate.checkpoints.probes.adapter", request, seconds=SECONDS, memory=MEMORY, environment=environment
-    )
     try:
-        return remembered("adapter", request, artifact.base, ask)
+        return probed("adapter", request, artifact.base, seconds=SECONDS, memory=MEMORY)
     except sandbox.LimitError as error:
         raise Broken(f"mlx-lm cannot lay this adapter over its base: {error}") from error
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gate.checkpoints.probe_cache import remembered
+from gate.checkpoints.probe_cache import probed
 from gate.preflight import golden_conversations
-from gate.preflight.artifact import Artifact, once, read_json, read_text
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once, read_json, read_text
+from gate.preflight.rule import rule
 from gate.system import sandbox
 from gate.system.text import parted
 from gate.types import Json
@@ -22,9 +21,7 @@ LIMIT = 2**20
 DEFAULT = "tokenizer.chat_template"
 
 
-@rule(
-    "P06", "refuse", kinds=LOCAL, remedy="copy chat_template.jinja from the base model into the folder, or convert anew"
-)
+@rule("P06", "refuse", kinds=LOCAL, remedy="copy chat_template.jinja from the base into the folder, or convert again")
 def template_is_there(artifact: Artifact) -> Sequence[str]:
     """The artifact brings a chat template; without one llama-server falls back to ChatML and says nothing."""
     return [] if templates(artifact) else ["no chat template in any of the places one can stand"]
@@ -42,14 +39,13 @@ def template_is_one(artifact: Artifact) -> Sequence[str]:
 @rule("P06", "fail", kinds="mlx gguf", remedy="copy the base's template, or give the base it was really trained with")
 def template_is_the_bases(artifact: Artifact) -> Sequence[str]:
     """The chat template is the one of the base model, with which it was trained."""
-    if artifact.base is None:
-        raise NotPossible("the base is not known: give it with --base DIR")
-    own, other = list(templates(artifact).values()), list(standing(artifact.base).values())
+    base = artifact.base_folder
+    own, other = list(templates(artifact).values()), list(standing(base).values())
     if not own or not other:
         raise NotPossible("one of the two has no chat template")
     if own[0].strip() != other[0].strip():
-        return [f"differs from that of {artifact.base.name} {_where(own[0].strip(), other[0].strip())}"]
-    mine, theirs = every_template(artifact), {**standing(artifact.base), **named(artifact.base)}
+        return [f"differs from that of {base.name} {_where(own[0].strip(), other[0].strip())}"]
+    mine, theirs = every_template(artifact), {**standing(base), **named(base)}
     special = {text.strip(): place for place, text in mine.items() if place not in templates(artifact)}
     known = {text.strip() for text in theirs.values()}
     return [f"{place}: the base has no such template" for text, place in special.items() if text not in known]
@@ -122,19 +118,11 @@ def rendered(artifact: Artifact) -> Json:
     request = {
         "templates": every_template(artifact),
         "conversations": golden_conversations.CONVERSATIONS,
-        "turns": {name: golden_conversations.with_calls(calls) for name, calls in golden_conversations.CALLS.items()},
+        "turns": golden_conversations.TURNS,
         "tools": golden_conversations.CALL_TOOLS,
         "tokens": special,
     }
-    ask = partial(sandbox.run, "gate.checkpoints.probes.template", request, seconds=SECONDS, memory=MEMORY)
-    return remembered("template", request, None, ask)
-
-
-def base_folder(artifact: Artifact) -> Path:
-    """The folder a GGUF was converted from. Raises NotPossible."""
-    if artifact.base is None:
-        raise NotPossible("the model it was converted from is not known: give it with --base DIR")
-    return artifact.base
+    return probed("template", request, None, seconds=SECONDS, memory=MEMORY)
 
 
 def _where(one: str, other: str) -> str:

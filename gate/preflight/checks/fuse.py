@@ -9,8 +9,8 @@ import numpy as np
 
 from gate.checkpoints.scan import Facts
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact, once, scanned
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once, scanned
+from gate.preflight.rule import rule
 from gate.preflight.tensor_values import Floats, distance, module, rows, sample
 from gate.types import Json
 
@@ -22,7 +22,6 @@ fuse keeps it near 1, for its rounding is not aligned with the change; a fuse th
 with another scale, lie outside (measured in tests/mutations)."""
 NOISE = {2: 0.8, 3: 0.45, 4: 0.22, 5: 0.11, 6: 0.06, 8: 0.02, 16: 0.01}
 """Largest relative error that rounding to so many bits explains, twice what Gaussian weights give in groups of 64."""
-ADAPTED = (".lora_a", ".lora_b", ".m")
 
 
 @rule(

@@ -8,8 +8,8 @@ import numpy as np
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact, once
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, once
+from gate.preflight.rule import rule
 from gate.preflight.tensor_values import Floats, correlation, distance, rows, sample
 
 BITS = {
@@ -37,7 +37,7 @@ SHIFTED = ("gemma", "gemma2", "gemma3", "gemma3n", "qwen3next", "qwen35", "qwen3
 """Architectures whose norms a GGUF keeps one higher than the original (convert_hf_to_gguf.py)."""
 
 
-@rule("P15", "fail", kinds="gguf", remedy="convert anew with llama.cpp's convert_hf_to_gguf.py from the fused folder")
+@rule("P15", "fail", kinds="gguf", remedy="convert again with llama.cpp's convert_hf_to_gguf.py from the fused folder")
 def no_tensor_is_lost(artifact: Artifact) -> Sequence[str]:
     """Every tensor of the base model that llama.cpp has a name for is in the GGUF, with as many numbers."""
     own, pairs = artifact.gguf.tensors, _pairs(artifact)
@@ -54,7 +54,7 @@ def no_tensor_is_lost(artifact: Artifact) -> Sequence[str]:
     "P15",
     "fail",
     kinds="gguf",
-    remedy="convert anew; for weights saved by MLX, merge the change into the original weights first",
+    remedy="convert again; for weights saved by MLX, merge the change into the original weights first",
 )
 def numbers_are_the_bases(artifact: Artifact) -> Sequence[str]:
     """Norms and embeddings equal the base's but for rounding, and every matrix is recognisably the base's."""

@@ -19,8 +19,8 @@ from gate.cases import loader, sealing, training_rows
 from gate.cases.matchers import matcher
 from gate.cases.near_duplicates import Known, normal
 from gate.errors import GateError
-from gate.preflight.artifact import Artifact
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
+from gate.preflight.rule import rule
 from gate.system.text import show
 from gate.types import Case, Json
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.checkpoints.tensors import Tensor
-from gate.preflight.artifact import Artifact
-from gate.preflight.rule import NotApplicable, rule
+from gate.preflight.artifact import Artifact, NotApplicable
+from gate.preflight.rule import rule
 from gate.types import Json
 
 KEYS = ("quantization", "quantization_config")
@@ -14,7 +14,7 @@ HIDDEN = ("embed_tokens", "q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", 
 """Modules whose input has hidden_size columns in every architecture that has them."""
 
 
-@rule("P14", "fail", kinds="mlx", remedy="convert anew with `mlx_lm convert -q` from the float model")
+@rule("P14", "fail", kinds="mlx", remedy="convert again with `mlx_lm convert -q` from the float model")
 def bits_are_the_declared_ones(artifact: Artifact) -> Sequence[str]:
     """Each packed tensor has the bits and the group size that config.json declares for it."""
     declared, packed = _declared(artifact), _packed(artifact)
@@ -30,7 +30,7 @@ def bits_are_the_declared_ones(artifact: Artifact) -> Sequence[str]:
     "P14",
     "fail",
     kinds="adapter mlx",
-    remedy="delete quantization and quantization_config from config.json, or convert anew",
+    remedy="delete quantization and quantization_config from config.json, or convert again",
 )
 def no_stale_quantisation(artifact: Artifact) -> Sequence[str]:
     """A folder of float tensors declares no quantization, and a packed one declares the same under both keys."""

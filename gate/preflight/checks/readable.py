@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gate.preflight.artifact import Artifact, read_json
+from gate.preflight.artifact import Artifact, Broken, read_json
 from gate.preflight.checks.tokenizer import tokens
-from gate.preflight.rule import Broken, rule
+from gate.preflight.rule import rule
 
 CONFIGURATIONS = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from gate.checkpoints import tensors
 from gate.checkpoints.checkpoint import files
 from gate.checkpoints.tensors import HeaderError
-from gate.preflight.artifact import Artifact, read_json, read_value
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.artifact import Artifact, NotPossible, read_json, read_value
+from gate.preflight.rule import rule
 
 LOCAL = "adapter mlx gguf"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz", ".h5", ".keras")
@@ -54,8 +54,14 @@ def headers_are_sound(artifact: Artifact) -> Sequence[str]:
 
 
 def dangers(artifact: Artifact) -> list[str]:
-    """What must be mended before a tokenizer or a template of the artifact is touched."""
+    """What must be fixed before a tokenizer or a template of the artifact is touched."""
     return [fault for look in (no_code_in_files, no_code_by_config, nothing_leads_out) for fault in look(artifact)]
+
+
+def require(artifact: Artifact, what: str) -> None:
+    """Let `what` be loaded only where nothing dangerous was found. Raises NotPossible."""
+    if found := dangers(artifact):
+        raise NotPossible(f"{what} is not loaded: {found[0]}")
 
 
 def _folders(artifact: Artifact) -> list[Path]:

@@ -13,15 +13,15 @@ from typing import Any
 from gate.errors import AskError
 from gate.models.client import Client
 from gate.preflight import golden_conversations
-from gate.preflight.artifact import Artifact, once
+from gate.preflight.artifact import Artifact, NotPossible, once
 from gate.preflight.checks import chat_template, tokenizer
-from gate.preflight.rule import NotPossible, rule
+from gate.preflight.rule import rule
 from gate.types import Json, Server
 
 SECONDS = 60.0
 
 
-@rule("P24", "refuse", kinds="gguf url", remedy="convert it anew, or serve it with another build", served=True)
+@rule("P24", "refuse", kinds="gguf url", remedy="convert it again, or serve it with another build", served=True)
 def the_server_loads_it(artifact: Artifact) -> Sequence[str]:
     """The server loads the checkpoint and answers."""
     if artifact.unserved:
@@ -34,7 +34,7 @@ def the_server_loads_it(artifact: Artifact) -> Sequence[str]:
     "P06",
     "refuse",
     kinds="gguf",
-    remedy="convert anew; a template given to another server is not in the file",
+    remedy="convert again; a template given to another server is not in the file",
     served=True,
 )
 def server_uses_the_template(artifact: Artifact) -> Sequence[str]:
@@ -64,9 +64,7 @@ def server_renders_alike(artifact: Artifact) -> Sequence[str]:
     return faults
 
 
-@rule(
-    "P07", "fail", kinds="gguf", remedy="convert anew from the folder with the same tokenizer and template", served=True
-)
+@rule("P07", "fail", kinds="gguf", remedy="convert again, with the folder's own tokenizer and template", served=True)
 def server_agrees_with_the_base(artifact: Artifact) -> Sequence[str]:
     """llama-server and transformers, on the base's folder, make the same tokens of every golden conversation."""
     renders = tokenizer.base_tokens(artifact)["renders"]
@@ -99,7 +97,7 @@ def server_adds_one_bos(artifact: Artifact) -> Sequence[str]:
     "P13",
     "fail",
     kinds="gguf",
-    remedy="convert anew: the GGUF's pre-tokenizer or vocabulary is not the base's",
+    remedy="convert again: the GGUF's pre-tokenizer or vocabulary is not the base's",
     served=True,
 )
 def server_reads_the_same_tokens(artifact: Artifact) -> Sequence[str]:

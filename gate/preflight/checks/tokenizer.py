@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.preflight import golden_conversations, tokenizer_facts
-from gate.preflight.artifact import Artifact, once
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once
 from gate.preflight.checks import safety
 from gate.preflight.checks.chat_template import (
     DEFAULT,
-    base_folder,
     rendered,
     standing,
     template_is_harmless,
     templates,
 )
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.system.text import parted
 from gate.types import Json
 
@@ -28,7 +27,7 @@ CONTROL = 3
     "P07",
     "fail",
     kinds="adapter mlx",
-    remedy="convert anew with the versions that will serve it; see P06 for the template",
+    remedy="convert again with the versions that will serve it; see P06 for the template",
 )
 def renderers_agree(artifact: Artifact) -> Sequence[str]:
     """transformers and mlx-lm make the same tokens of every golden conversation."""
@@ -115,7 +114,7 @@ def tokens_are_the_bases(artifact: Artifact) -> Sequence[str]:
 
 
 @rule(
-    "P10", "fail", kinds="gguf", remedy="convert anew: in the GGUF each marker must be a CONTROL or USER_DEFINED token"
+    "P10", "fail", kinds="gguf", remedy="convert again: in the GGUF each marker must be a CONTROL or USER_DEFINED token"
 )
 def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
     """Each marker of the template in the form <|…|> is a token of its own that text cannot be split across."""
@@ -127,7 +126,7 @@ def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
     ]
 
 
-@rule("P10", "fail", kinds="gguf", remedy="convert anew from the folder with the right tokenizer")
+@rule("P10", "fail", kinds="gguf", remedy="convert again from the folder with the right tokenizer")
 def markers_keep_their_type(artifact: Artifact) -> Sequence[str]:
     """A marker that is special in the base's tokenizer is a CONTROL token in the GGUF, and the other way round."""
     known, text = artifact.gguf.tokens, "".join(templates(artifact).values())
@@ -144,8 +143,7 @@ def markers_keep_their_type(artifact: Artifact) -> Sequence[str]:
 @once
 def tokens(artifact: Artifact) -> Json:
     """The tokenizer's facts of the folder that is served. Raises NotPossible where it is not safe to load it."""
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"the tokenizer is not loaded: {dangers[0]}")
+    safety.require(artifact, "the tokenizer")
     if not standing(artifact.folder):
         raise NotPossible("there is no chat template")
     if template_is_harmless(artifact):
@@ -156,9 +154,8 @@ def tokens(artifact: Artifact) -> Json:
 @once
 def base_tokens(artifact: Artifact) -> Json:
     """The same of the folder it was made from. Raises NotPossible where that is not known, or not safe to load."""
-    folder = base_folder(artifact)
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"the base's tokenizer is not loaded: {dangers[0]}")
+    folder = artifact.base_folder
+    safety.require(artifact, "the base's tokenizer")
     return tokenizer_facts.probe(folder)
 
 

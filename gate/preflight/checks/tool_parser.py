@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gate.preflight import golden_conversations
-from gate.preflight.artifact import Artifact
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
 from gate.preflight.checks import served
 from gate.preflight.checks.tokenizer import tokens
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.types import Json
 
 PARSER = "use a template whose call syntax the runtime knows, or set tool_parser_type (mlx-lm) to its parser"

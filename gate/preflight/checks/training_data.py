@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from gate.cases import training_rows as rows
 from gate.preflight import row_shape
-from gate.preflight.artifact import Artifact
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
 from gate.preflight.checks import safety
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.rule import rule
 from gate.system import platform, sandbox
 from gate.types import Json
 
@@ -81,7 +81,7 @@ def rows_have_one_format(artifact: Artifact) -> Sequence[str]:
     return rows.shown(_linted(artifact).found["format"])
 
 
-@ours(remedy="mend the rows; mlx-lm hands them to the template as they are")
+@ours(remedy="fix the rows; mlx-lm hands them to the template as they are")
 def turns_are_sound(artifact: Artifact) -> Sequence[str]:
     """Every turn has a known role and says or calls something, and every tool's answer follows a call."""
     return rows.shown(_linted(artifact).found["shape"])
@@ -93,7 +93,7 @@ def rows_end_in_an_answer(artifact: Artifact) -> Sequence[str]:
     return rows.shown(_linted(artifact).found["last"])
 
 
-@ours(remedy="offer the tool in the row's `tools`, or mend the call")
+@ours(remedy="offer the tool in the row's `tools`, or fix the call")
 def calls_are_valid(artifact: Artifact) -> Sequence[str]:
     """Every tool call names a tool that its row offers, with arguments that are valid by its schema."""
     return rows.shown(_linted(artifact).found["call"])
@@ -111,7 +111,7 @@ def rows_stand_once(artifact: Artifact) -> Sequence[str]:
     return rows.shown(_linted(artifact).found["twin"])
 
 
-@ours(remedy="mend the rows until the template takes them")
+@ours(remedy="fix the rows until the template takes them")
 def rows_render(artifact: Artifact) -> Sequence[str]:
     """Every row renders with the model's own chat template."""
     return _lines(artifact, lambda fact: fact.fault and f"does not render: {fact.fault}{_way(fact)}")
@@ -151,7 +151,7 @@ def rows_fit(artifact: Artifact) -> Sequence[str]:
     return _lines(artifact, lambda fact: fact.tokens > length and _cut(fact, length))
 
 
-@ours(remedy="mend the template, which must end an assistant's turn with a token that generation stops at")
+@ours(remedy="fix the template, which must end an assistant's turn with a token that generation stops at")
 def rows_end_in_a_stop_token(artifact: Artifact) -> Sequence[str]:
     """Every row ends in a token at which generation stops, white space after it aside."""
     return _lines(artifact, lambda fact: not (fact.fault or fact.stopped) and "ends in no stop token")
@@ -251,8 +251,7 @@ def _folder(artifact: Artifact) -> Path:
         raise NotPossible(
             f"a {checkpoint.kind} brings no tokenizer that mlx-lm can load: give its base with --base DIR"
         )
-    if dangers := safety.dangers(artifact):
-        raise NotPossible(f"its tokenizer is not loaded: {dangers[0]}")
+    safety.require(artifact, "its tokenizer")
     return folder
 
 

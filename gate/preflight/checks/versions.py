@@ -19,8 +19,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from gate.errors import ServeError
-from gate.preflight.artifact import Artifact, once, read_json
-from gate.preflight.rule import NotApplicable, NotPossible, rule
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once, read_json
+from gate.preflight.rule import rule
 from gate.system import platform as machine
 
 LIST = Path(__file__).parents[1] / "known_bad.json"
@@ -43,7 +43,7 @@ class KnownBad:
     severity: str
     kinds: tuple[str, ...]
     issue: str
-    """Where it was reported or mended."""
+    """Where it was reported or fixed."""
     what: str
     applies: Mapping[str, list[str]] = field(default_factory=dict)
     """Fact of an artifact -> the values that it concerns; every fact named must have one of them."""

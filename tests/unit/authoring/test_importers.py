@@ -61,7 +61,7 @@ def written(folder: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
 def gate_import(*arguments: object) -> int:
     """Run `gate import …` as the command `gate` does."""
     parser = argparse.ArgumentParser()
-    import_.add_parser(parser.add_subparsers())
+    import_.add_parsers(parser.add_subparsers())
     asked = parser.parse_args(["import", *map(str, arguments)])
     try:
         return int(asked.run(asked))

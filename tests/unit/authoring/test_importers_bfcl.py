@@ -28,6 +28,7 @@ from gate.cases import expected, loader
 from gate.cli import import_
 from gate.errors import CaseError
 from gate.types import Json
+from tests import bfcl_suite
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SUITE = FIXTURES / "cases" / "functions" / "bfcl.jsonl"
@@ -319,22 +320,22 @@ def test_what_no_data_file_can_be_is_not_unpacked(tmp_path: Path, monkeypatch: p
 def test_what_is_taken_can_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "cases").mkdir()
     path = tmp_path / "cases" / "all.jsonl"
-    path.write_text(run.text(each for _, each in run.read(folder(tmp_path)) if isinstance(each, dict)), "utf-8")
+    path.write_text(bfcl_suite.text(each for _, each in run.read(folder(tmp_path)) if isinstance(each, dict)), "utf-8")
     assert [case.id for case in loader.load("all.jsonl", tmp_path).cases] == ["simple_python_0", "irrelevance_0"]
 
 
 def test_too_few_rows_are_not_chosen_from(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="too few short cases of multiple"):
-        run.chosen(run.read(folder(tmp_path)), 2, 1)
+        bfcl_suite.chosen(run.read(folder(tmp_path)), 2, 1)
 
 
 def test_the_suite_is_spread_over_categories_and_splits() -> None:
     every = loader.load("functions/bfcl.jsonl", FIXTURES).cases
-    assert len(every) == run.COUNT
+    assert len(every) == bfcl_suite.COUNT
     assert Counter(case.split for case in every) == {"dev": 50, "held-out": 50}
     assert set(Counter(case.tags[0] for case in every).values()) == {11, 12}
-    assert sum("stricter" in case.tags for case in every) <= run.MAX_STRICTER
-    assert all(len(json.dumps(case.tools, ensure_ascii=False)) < run.MAX_PROMPT for case in every)
+    assert sum("stricter" in case.tags for case in every) <= bfcl_suite.MAX_STRICTER
+    assert all(len(json.dumps(case.tools, ensure_ascii=False)) < bfcl_suite.MAX_PROMPT for case in every)
     assert all(case.source == f"BFCL v4 {case.id}" for case in every)
 
 
@@ -359,7 +360,9 @@ def package() -> Path:
 
 
 def test_the_suite_is_what_is_chosen_from_the_package(package: Path) -> None:
-    assert SUITE.read_text(encoding="utf-8") == run.text(run.chosen(run.read(package), run.COUNT, run.SEED))
+    assert SUITE.read_text(encoding="utf-8") == bfcl_suite.text(
+        bfcl_suite.chosen(run.read(package), bfcl_suite.COUNT, bfcl_suite.SEED)
+    )
 
 
 def source(package: Path, name: str) -> str:

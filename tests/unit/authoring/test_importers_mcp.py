@@ -105,7 +105,7 @@ def raw(folder: Path, text: str) -> str:
 
 def gate_import(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
-    import_.add_parser(parser.add_subparsers())
+    import_.add_parsers(parser.add_subparsers())
     asked = parser.parse_args(["import", "mcp", *map(str, arguments)])
     try:
         return int(asked.run(asked))

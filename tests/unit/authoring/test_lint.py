@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gate.authoring import lint as lint_cases
+from gate.cli import cases as lint_cases
 from gate.errors import CaseError
 from gate.registry import contaminated
 from gate.types import Json
@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def lint(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    lint_cases.add_parser(parser.add_subparsers())
+    lint_cases.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["lint-cases", *arguments])
     status: int = given.run(given)
     return status

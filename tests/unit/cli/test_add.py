@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def add(*arguments: str) -> int:
     """The command as `gate` would run it."""
     parser = argparse.ArgumentParser()
-    adding.add_parser(parser.add_subparsers())
+    adding.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["add", *arguments])
     status: int = given.run(given)
     return status
@@ -257,7 +257,7 @@ def test_two_at_once_lose_nothing() -> None:
 def test_a_broken_file_is_not_added_to(here: Path) -> None:
     path = here / "fixtures/cases/c.jsonl"
     path.write_text(path.read_text() + "{half")
-    with pytest.raises(CaseError, match=r"c.jsonl:2: .*mend it first"):
+    with pytest.raises(CaseError, match=r"c.jsonl:2: .*fix it first"):
         add("c.jsonl", "--pair", pair())
 
 

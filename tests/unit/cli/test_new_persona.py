@@ -32,7 +32,7 @@ def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def new(*arguments: str) -> int:
     """The command as `gate` would run it."""
     parser = argparse.ArgumentParser()
-    new_persona.add_parser(parser.add_subparsers())
+    new_persona.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["new-persona", *arguments])
     status: int = given.run(given)
     return status

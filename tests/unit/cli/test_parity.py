@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gate.cli import parity as command
+from gate.cli.main import Command
 from gate.errors import CheckpointError, ServeError
 from gate.models.serving import start
 from gate.parity import ask
@@ -37,8 +37,8 @@ def script(tmp_path: Path) -> Path:
 
 
 def parity(*arguments: str) -> int:
-    parser = argparse.ArgumentParser(prog="gate")
-    command.add_parser(parser.add_subparsers())
+    parser = Command(prog="gate")
+    command.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["parity", *arguments])
     return int(given.run(given))
 
@@ -109,4 +109,4 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         parity("--help")
     out = capsys.readouterr().out
     assert "gate parity adapter fused fused-8bit" in out
-    assert "exit status: 0" in out
+    assert "exit status 1: a hop fell" in out

@@ -24,7 +24,7 @@ from tests.unit.authoring.test_proxy import EVENTS, Answer, chunk, event, hear, 
 
 def given(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    proxy.add_parser(parser.add_subparsers())
+    proxy.add_parsers(parser.add_subparsers())
     return parser.parse_args(["proxy", *arguments])
 
 
@@ -75,7 +75,7 @@ def child(tmp_path: Path, answer: Answer) -> Iterator[tuple[subprocess.Popen[str
     begun.wait(5)
     code = (
         "import argparse, sys; from gate.cli import proxy; parser = argparse.ArgumentParser(); "
-        "proxy.add_parser(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
+        "proxy.add_parsers(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
     )
     command = [sys.executable, "-c", code, "proxy", "--to", f"http://127.0.0.1:{ports[0]}/v1"]
     command += ["--save", str(tmp_path / "saved.jsonl")]

@@ -12,9 +12,9 @@ import pytest
 from gate.cases import loader
 from gate.cases.near_duplicates import LEAST, Known, normal, shingles
 from gate.checkpoints import checkpoint
-from gate.preflight.artifact import Artifact
+from gate.preflight.artifact import Artifact, NotPossible
 from gate.preflight.checks import leakage
-from gate.preflight.rule import RULES, NotPossible
+from gate.preflight.rule import RULES
 
 PATH = {"type": "string", "description": "The file", "enum": ["README.md", "notes/plan.md", "report-7.txt"]}
 TOOLS = [

@@ -11,11 +11,12 @@ import pytest
 from gate.cli.main import main
 from gate.preflight import registry as all_checks
 from gate.preflight import rule as rules
-from gate.preflight.artifact import Artifact, assembled, once
+from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, assembled, once
 from gate.preflight.registry import worst
-from gate.preflight.rule import RULES, NotApplicable, NotPossible, Rule
+from gate.preflight.rule import RULES, Rule
 from gate.preflight.table import counted, findings, table
 from gate.types import Check, Checkpoint
+from tests.mutations import MUTATIONS
 
 SCRIPTED = Artifact(Checkpoint("scripted", "x", Path("/x")))
 
@@ -59,6 +60,16 @@ def test_every_rule_tells_what_is_true_what_is_bad_and_what_mends_it() -> None:
         assert one.remedy, one.name
         assert set(one.kinds) <= {"adapter", "mlx", "gguf", "url", "scripted"}, one.name
     assert len({one.name for one in RULES}) == len(RULES)
+
+
+def test_every_check_of_files_has_a_mutation_that_it_must_see() -> None:
+    """test_mutations.py breaks an artifact in each way. Rules for training data and versions are broken row by row and
+    package by package in tests of their own; a server that ignores the file's template cannot be made here.
+    """
+    mutated = {one.check for one in MUTATIONS}
+    others = {rule.name for rule in RULES if rule.id in ("P18", "P19", "P20")} | {"server_uses_the_template"}
+    assert {rule.name for rule in RULES} - mutated - others == set()
+    assert mutated <= {rule.name for rule in RULES}
 
 
 def test_a_refusal_is_worse_than_a_fail_is_worse_than_a_warning() -> None:

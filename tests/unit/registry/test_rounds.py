@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gate.cli import slots as command
 from gate.registry import contaminated, rounds, slots
 from gate.registry import release as releases
 from gate.registry.slots import Pointer, Slot
@@ -40,7 +41,7 @@ def promoted(slot: Slot, hits: str, path: Path, beat: Pointer | None, **facts: o
 
 def run(slot: Slot, *more: str) -> int:
     parser = argparse.ArgumentParser()
-    rounds.add_parser(parser.add_subparsers())
+    command.add_parsers(parser.add_subparsers())
     given = parser.parse_args(["rounds", "--slot", slot.name, "--registry", str(slot.registry), *more])
     return int(given.run(given))
 

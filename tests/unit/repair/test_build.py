@@ -114,7 +114,7 @@ def a_report(
 
 def repair(folder: Path, *more: str, out: str = "out", run: str = "run") -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
+    command.add_parsers(parser.add_subparsers())
     told = [
         "repair",
         *[str(folder / each) for each in run.split()],

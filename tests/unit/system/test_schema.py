@@ -123,7 +123,7 @@ def inside(value: Any) -> list[Any]:
 def schemas() -> st.SearchStrategy[Any]:
     names, sizes = st.lists(st.sampled_from("ab"), unique=True), st.integers(0, 2)
     types = st.sampled_from(["object", "array", "string", "boolean", "null", "number", "integer"])
-    plain: dict[str, st.SearchStrategy[Any]] = {
+    fields: dict[str, st.SearchStrategy[Any]] = {
         "type": types | st.lists(types, min_size=1, max_size=3, unique=True),
         "required": names,
         "uniqueItems": st.booleans(),
@@ -145,9 +145,9 @@ def schemas() -> st.SearchStrategy[Any]:
             "if": inner,
             "then": inner,
         }
-        return st.fixed_dictionaries({}, optional=plain | holding)
+        return st.fixed_dictionaries({}, optional=fields | holding)
 
-    return st.recursive(st.booleans() | st.fixed_dictionaries({}, optional=plain), wider, max_leaves=6)
+    return st.recursive(st.booleans() | st.fixed_dictionaries({}, optional=fields), wider, max_leaves=6)
 
 
 TEXT, LIST = {"type": "string"}, {"type": "array"}

@@ -1,15 +1,37 @@
-"""What this machine can serve and train, and the command that mends what is missing."""
+"""`gate doctor` and `gate fetch`: what this machine can serve, the command that fixes what is missing, a demo model."""
 
 from __future__ import annotations
 
+import argparse
 import platform
+from typing import Any
 
 from tabulate import tabulate
 
 from gate import __version__
+from gate.checkpoints import demo
 from gate.errors import GateError
 from gate.models.serving.process import versions
 from gate.system import platform as machine
+
+
+def add_parsers(commands: Any) -> None:
+    """Add `doctor` and `fetch` to the subparsers of the command `gate`."""
+    parser = commands.add_parser(
+        "doctor",
+        help="say what this machine can serve and train, and what is missing",
+        description="List what is installed, which checkpoints can be served here, and what to install for the others.",
+        epilog="example:\n  gate doctor\n\nexit status 1: nothing can be served here",
+    )
+    parser.set_defaults(run=_doctor)
+    parser = commands.add_parser(
+        "fetch",
+        help="fetch a demo model into the user's cache folder",
+        description="Fetch a model, check its digest, and print the paths of its MLX folder and its GGUF file.",
+        epilog="example:\n  gate fetch smollm2 && pytest --model smollm2 suites/smoke",
+    )
+    parser.add_argument("name", choices=["smollm2"], help="smollm2: SmolLM2-135M-Instruct, 93 MB to fetch, Apache-2.0")
+    parser.set_defaults(run=_fetch)
 
 
 def examine() -> tuple[str, bool]:
@@ -30,6 +52,18 @@ def examine() -> tuple[str, bool]:
         ("serve GGUF", "yes" if llama_works else "no", ""),
     ]
     return tabulate(rows, ("what", "found", "note"), disable_numparse=True), mlx_works or llama_works
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    table, able = examine()
+    print(table)
+    return 0 if able else 1
+
+
+def _fetch(_: argparse.Namespace) -> int:
+    for path in demo.fetch(progress=True):
+        print(path)
+    return 0
 
 
 def _versions() -> dict[str, str | None]:

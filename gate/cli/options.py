@@ -1,0 +1,30 @@
+"""Options that several commands have, each said once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from gate.registry.slots import REGISTRY
+
+REPORT = "report.json, or a run's folder"
+
+
+def add_fixtures(parser: ArgumentParser, holds: str = "cases/") -> None:
+    """Add --fixtures, whose folder `holds` what the command reads."""
+    parser.add_argument(
+        "--fixtures",
+        metavar="DIR",
+        type=Path,
+        default=Path("fixtures"),
+        help=f"folder with {holds} (default %(default)s)",
+    )
+
+
+def add_registry(parser: ArgumentParser, *, slot: bool = False) -> None:
+    """Add --registry, and --slot where the command is about one."""
+    if slot:
+        parser.add_argument("--slot", metavar="NAME", required=True, help="the slot's name")
+    parser.add_argument(
+        "--registry", metavar="DIR", type=Path, default=REGISTRY, help="folder of slots (default %(default)s)"
+    )

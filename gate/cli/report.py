@@ -1,0 +1,143 @@
+"""`gate show | decide | compare | judge`: what is done with a report after its run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gate.cli.options import REPORT, add_fixtures
+from gate.errors import GateError
+from gate.types import SPLITS
+
+if TYPE_CHECKING:
+    from gate.report.shown import Shown
+
+SHOW = """\
+Decide a report again and print it: the table by test, each miss, what is missing, the verdict. With --champion the
+verdict includes the comparison with that report, as a promotion makes it."""
+SHOW_EPILOG = """\
+examples:
+  gate {name} runs/20260101-120000-adapter
+  gate {name} runs/20260101-120000-adapter --champion runs/20251201-120000-adapter
+  gate {name} runs/20260101-120000-adapter --github          in a job of GitHub Actions
+
+exit status 1: the verdict is not PASS"""
+COMPARE = """\
+Print reports of the same cases side by side: hits by test, what was lost and won against the first, latency, size."""
+COMPARE_EPILOG = """\
+examples:
+  gate compare runs/base runs/adapter runs/8bit runs/gguf
+  gate compare runs/base runs/* --split held-out --better suites/test_calls.py::test_calls
+
+exit status 1: --better or --kept does not hold of a report"""
+JUDGE = """\
+Score a report's answers by the rubrics that its suites name, and decide again. The candidate is not asked again.
+
+The judge first scores the rubric's anchors; one that does not agree with them proves nothing (INCONCLUSIVE). A URL's
+key stands in GATE_JUDGE_API_KEY. What another judge has said before is replaced, and the report says so."""
+JUDGE_EPILOG = """\
+examples:
+  gate judge runs/20260101-120000-adapter --judge path/to/a/larger/model
+  gate judge runs/20260101-120000-adapter --judge http://127.0.0.1:8080/v1 --judge-name qwen3-32b
+
+exit status 1: the verdict is not PASS"""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add `show`, `decide`, `compare` and `judge` to the subparsers of the command `gate`."""
+    for name, words in (
+        ("show", "show a report and decide it again"),
+        ("decide", "decide a report again, also against a champion's"),
+    ):
+        parser = commands.add_parser(name, help=words, description=SHOW, epilog=SHOW_EPILOG.format(name=name))
+        parser.add_argument("report", metavar="REPORT", type=Path, help=REPORT)
+        parser.add_argument("--champion", type=Path, metavar="REPORT", help="the report of the model to beat")
+        parser.add_argument(
+            "--github",
+            action="store_true",
+            help="in GitHub Actions: write the job summary to $GITHUB_STEP_SUMMARY, and at most ten annotations",
+        )
+        parser.set_defaults(run=_show)
+    parser = commands.add_parser(
+        "compare", help="any number of reports side by side", description=COMPARE, epilog=COMPARE_EPILOG
+    )
+    parser.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help=REPORT)
+    parser.add_argument("--split", choices=SPLITS, help="only these cases")
+    parser.add_argument(
+        "--better", metavar="TEST", action="append", default=[], help="must be better: exact McNemar p < 0.01"
+    )
+    parser.add_argument("--kept", metavar="TEST", action="append", default=[], help="must lose no case")
+    parser.set_defaults(run=_compare)
+    parser = commands.add_parser(
+        "judge",
+        help="score a report's answers by a judge, without asking the candidate again",
+        description=JUDGE,
+        epilog=JUDGE_EPILOG,
+    )
+    parser.add_argument("report", metavar="REPORT", type=Path, help=REPORT)
+    parser.add_argument("--judge", metavar="PATH|URL", required=True, help="what judges, as --model takes it")
+    parser.add_argument("--judge-name", metavar="NAME", default="", help="the name of a URL's model")
+    add_fixtures(parser, "rubrics/ and cases/")
+    parser.set_defaults(run=_judge)
+
+
+def _show(given: argparse.Namespace) -> int:
+    from gate.grading.verdict import decide
+    from gate.report import io as reports
+    from gate.report import terminal
+    from gate.report.shown import shown
+
+    path = reports.located(given.report)
+    read = reports.read(path)
+    verdict = decide(read, reports.read(reports.located(given.champion)) if given.champion else None)
+    if given.github:
+        _write_github(shown(read, verdict))
+    else:
+        print(terminal.summary(shown(read, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
+    return 0 if verdict.outcome == "PASS" else 1
+
+
+def _write_github(shown: Shown) -> None:
+    from gate.report import github
+
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        raise GateError("--github writes where GITHUB_STEP_SUMMARY says, and that is not set")
+    try:
+        github.append(Path(place), github.summary(shown))
+    except OSError as error:
+        raise GateError(f"{place}: the job summary could not be written: {error}") from error
+    print("\n".join(github.alarms(shown)))
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from gate.report import compare
+    from gate.report import io as reports
+
+    read = [reports.read(reports.located(path)) for path in given.reports]
+    text, unmet = compare.comparison(read, split=given.split, better=given.better, kept=given.kept)
+    print(text)
+    for line in unmet:
+        print(f"NOT SO: {line}")
+    return 1 if unmet else 0
+
+
+def _judge(given: argparse.Namespace) -> int:
+    from gate.grading.verdict import decide
+    from gate.judge.run import Judge, scored
+    from gate.report import io as reports
+    from gate.report import terminal
+    from gate.report.shown import shown
+    from gate.system.progress import Progress
+
+    path = reports.located(given.report)
+    read = reports.read(path)
+    who = Judge.named(given.judge, given.judge_name)
+    with Progress() as progress:
+        judged = scored(read, who, given.fixtures, say=progress)
+    reports.write(path, judged)
+    verdict = decide(judged)
+    print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
+    return 0 if verdict.outcome == "PASS" else 1
