@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from gate.cases.matchers import describe_call
 from gate.report import confusion, judge_section
 from gate.stats import quantile
-from gate.system.text import wanted_call
 from gate.types import Finding, Json, Outcome, Part, Reply, Report, Result, Verdict
 
 FRAGILE = 5
@@ -264,7 +264,7 @@ def _missing(verdict: Verdict) -> str:
 
 def _expected(expect: Json) -> str:
     if set(expect) <= {"calls", "order"} and "calls" in expect:
-        return ", ".join(wanted_call(call) for call in expect["calls"]) or "no call"
+        return ", ".join(describe_call(call) for call in expect["calls"]) or "no call"
     return json.dumps(expect, ensure_ascii=False)
 
 

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gate.cases import loader, sealing, training_rows
-from gate.cases.matchers import matcher
-from gate.cases.near_duplicates import Known, normal
+from gate.cases.asked import WORDS
+from gate.cases.matchers import literals
+from gate.cases.normalize import words
+from gate.cases.similarity import Index, by_words
 from gate.errors import GateError
 from gate.preflight.artifact import Artifact
 from gate.preflight.rule import NotApplicable, NotPossible, rule
@@ -25,12 +27,9 @@ from gate.system.text import show
 from gate.types import Case, Json
 
 KINDS = "adapter mlx gguf url scripted"
-WORDS = 5
-"""Fewer words than these, said after an earlier turn ("yes, do it"), are no trace of a case by themselves."""
 _MARKER = re.compile(r"<\|[^|<>]{1,40}\|>|</?[a-z_]{1,30}>|\[/?[A-Z_]{1,30}\]")
 _SPEAKER = re.compile(r"\s*(?:user|human)\s*[:\n]\s*", re.IGNORECASE)
 Files = tuple[tuple[Path, int], ...]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +113,16 @@ def _compared(train: Files, suites: Files, fixtures: Path) -> dict[str, list[str
 
 def _alike(asked: Sequence[Asked], trained: Rows) -> dict[str, list[str]]:
     """One line for each case and kind, with the nearest row and the number of them all."""
-    owners = _by_words((text, case) for case in asked for text in case.texts)
-    plain = _by_words((text, text) for text in trained.texts)
-    known, given = list(owners), list(plain)
+    owners = by_words((text, case) for case in asked for text in case.texts)
+    rows = by_words((text, text) for text in trained.texts)
+    known, given = list(owners), list(rows)
     hits: defaultdict[tuple[str, str], list[tuple[float, str, str]]] = defaultdict(list)
-    for row, one, similarity in Known(known).pairs(given):
+    for row, one, similarity in Index(known).near(given):
         for case in owners[known[one]]:
-            for text in plain[given[row]]:
+            for text in rows[given[row]]:
                 kind, how = _kind(text, case, similarity)
                 hits[kind, case.name] += [(similarity, where, how) for where in trained.texts[text]]
     return {kind: list(_lines(hits, kind)) for kind in ("same", "near")}
-
-
-def _by_words(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """The second of each pair by the plain words of the first; by the text itself where it has none."""
-    found: defaultdict[str, list[T]] = defaultdict(list)
-    for text, one in pairs:
-        found[normal(text) or text].append(one)
-    return found
 
 
 def _kind(text: str, case: Asked, similarity: float) -> tuple[str, str]:
@@ -239,30 +230,17 @@ def leaves(value: Any) -> Iterator[str]:
         for part in value.values() if isinstance(value, dict) else value:
             yield from leaves(part)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield normal(str(value))
+        yield words(str(value))
 
 
 def case_values(case: Case) -> frozenset[tuple[str, str]]:
-    schemas = {tool["function"]["name"]: f" {normal(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
+    schemas = {tool["function"]["name"]: f" {words(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
     found = set()
     for call in case.expect.get("calls", []):
-        values = {normal(str(value)) for value in literals(call["arguments"])}
+        values = {words(str(value)) for value in literals(call["arguments"])}
         known = schemas.get(call["name"], "")
         found |= {(call["name"], value) for value in values if distinctive(value) and f" {value} " not in known}
     return frozenset(found)
-
-
-def literals(expected: Any) -> Iterator[Any]:
-    """The literal texts and numbers that an expected value accepts; patterns and schemas have none."""
-    name = matcher(expected)
-    if name in ("$regex", "$schema", "$anything"):
-        return
-    value = expected[name] if name else expected
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from literals(part)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield value
 
 
 def distinctive(value: str) -> bool:

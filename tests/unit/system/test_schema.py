@@ -183,16 +183,36 @@ def test_any_schema_of_these_keywords_is_followed_as_jsonschema_does(whole: Any,
 @pytest.mark.parametrize(
     "rules",
     [
-        {"multipleOf": 2},
         {"properties": {"a": {"not": {}}}},
         {"const": [1]},
         {"enum": [None]},
-        {"$ref": "#/$defs/a", "$defs": {}},
+        {"multipleOf": 2},
+        {"not": {"const": [True]}},
     ],
 )
-def test_a_schema_that_is_not_understood_gets_no_yes(rules: Json) -> None:
+def test_keywords_that_our_own_schemas_have_not_are_followed_too(rules: Json) -> None:
+    look, exact = shape.look(rules), Draft202012Validator(rules)
+    assert [look(value) for value in EACH] == [exact.is_valid(value) for value in EACH]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"$ref": "#/$defs/a", "$defs": {}},
+        {"$ref": "http://127.0.0.1:9/x"},
+        {"type": "integr"},
+        {"pattern": "("},
+        {"enum": 1},
+    ],
+)
+def test_a_schema_that_cannot_be_followed_gets_no_yes(rules: Json) -> None:
     assert not shape.look(rules)({})
     assert not shape.look(rules)([1])
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, "\ud800", {1, 2}, b"a"])
+def test_what_is_no_json_gets_no_yes(value: Any) -> None:
+    assert not shape.look({})(value)
 
 
 def test_a_definition_that_holds_itself_is_followed() -> None:
