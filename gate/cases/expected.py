@@ -24,7 +24,7 @@ from gate.cases import answer, matchers
 from gate.cases.json_schema import COMPOSED, breach, parts, schema_errors, schema_problem, unfit
 from gate.cases.matchers import Place, describe_call, is_optional, matcher
 from gate.errors import CaseError
-from gate.system.memoize import recalled
+from gate.system.memoize import memoized
 from gate.system.text import join, one_line, show
 from gate.types import Json
 
@@ -224,7 +224,7 @@ def _pair_reasons(want: Json, call: Json, faults: list[str], offered: dict[str, 
     return [*matchers.mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
 
 
-@recalled(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
+@memoized(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
 def _calls_problems(expect: Any) -> list[str]:
     if not isinstance(expect, dict):
         return [f"expect: expected an object, found {show(expect)}"]
@@ -243,7 +243,7 @@ def _calls_problems(expect: Any) -> list[str]:
     return lines
 
 
-@recalled(64)
+@memoized(64)
 def _read(tools: Any) -> tuple[list[str], dict[str, Json]]:
     """What is wrong with tools; where nothing is, each one's schema."""
     lines = list(_tools_problems(tools))

@@ -13,7 +13,7 @@ import regex
 
 from gate.errors import CaseError
 from gate.system import schema as quick
-from gate.system.memoize import recalled
+from gate.system.memoize import memoized
 from gate.system.text import one_line, show
 from gate.types import Json
 
@@ -124,7 +124,7 @@ class _Pattern:
             raise ValueError
 
 
-@recalled(256)
+@memoized(256)
 def _look(schema: Json) -> quick.Look:
     """A quick yes, but for schemas that jsonschema might judge otherwise."""
     every = [part for _, part in parts(schema) if isinstance(part, dict)]
@@ -160,7 +160,7 @@ def _errors(schema: Json, value: Any) -> list[ValidationError]:
         raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); mend it") from error
 
 
-@recalled(256)
+@memoized(256)
 def _validator(schema: Json) -> Any:
     from referencing import Registry
 
@@ -179,7 +179,7 @@ def _validator_class() -> Any:
     return validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
 
 
-@recalled(1024)
+@memoized(1024)
 def _schema_problem(schema: Json) -> str:
     from jsonschema import Draft202012Validator, SchemaError
     from referencing import Registry

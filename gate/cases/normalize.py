@@ -5,6 +5,8 @@ letters     and white space and common punctuation         the matcher `$text`
 words       compatibility forms, case, punctuation         duplicates, P19
 appearance  all that a reader takes for the same letter    contaminated cases, the guard of a repair
 unspaced    spaces in what one of these has made           words that are written apart, or together
+visible     what a reader does not see                     style rules
+unmasked    what hides an order from a rule                answers that speak to the judge
 """
 
 from __future__ import annotations
@@ -29,6 +31,11 @@ _LATIN = str.maketrans(
     "abrekmhonpctyxbijsvdqwhlygabezhikmvoptuxycouhngjqgijaloldhtbiuabcdefghijkmnoprstuvwyz",
 )
 """Small letters that pass for a Latin one, or whose capitals do (Unicode TR39), beside those that NFKC makes Latin."""
+_LOOKALIKE = str.maketrans("абвгдежзикмнортсухіјѕԁαεικνορτυχω", "abbrdex3ukmhoptcyxijsdaeikvoptuxw")
+"""Cyrillic and Greek letters that look like Latin ones, or are read as them: an order is found by either."""
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼʹ＇′´", "'"))
+_UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
+_SPELLED = regex.compile(r"(?<!\w)(?:\w[ .*_-]){4,}\w(?!\w)")
 _BOXED = {first + n: chr(97 + n) for first in (0x1F150, 0x1F170, 0x1F1E6) for n in range(26)}
 """Letters as symbols that NFKC leaves: in black circles, in black squares, of flags."""
 
@@ -67,6 +74,23 @@ def appearance(text: str) -> str:
 def unspaced(text: str) -> str:
     """A folded text without its spaces: so letters that stand apart, and words that do not, are the same."""
     return text.replace(" ", "")
+
+
+def visible(text: str) -> str:
+    """A text in NFKC with straight apostrophes and nothing invisible; its case and its lines stay."""
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text.translate(_APOSTROPHES)))
+
+
+def unmasked(text: str) -> str:
+    """A text without case, accents, lookalikes, what is invisible, and spaces within a spelled word; its lines stay."""
+    bared = "".join(c for c in unicodedata.normalize("NFKD", text) if c == "\n" or _shows(c))
+    folded = bared.casefold().replace("’", "'").replace("‘", "'").translate(_LOOKALIKE)
+    one_space = regex.sub(r"[^\S\n]+", " ", folded)
+    return str(_SPELLED.sub(lambda spelled: regex.sub(r"\W|_", "", spelled[0]), one_space))
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cf", "Mn", "Cc")
 
 
 def _latin(text: str) -> str:
