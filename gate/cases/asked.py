@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from gate.cases import training_rows
 from gate.cases.normalize import appearance, unspaced
 from gate.types import Json
 
@@ -35,18 +37,42 @@ def ways(messages: Sequence[Json]) -> list[str]:
     return list(dict.fromkeys(f"{kind}{end}{text}" for text in texts if text))
 
 
+def case_texts(messages: Sequence[Json]) -> Iterator[str]:
+    """What a case may be found by in other texts: its last user message, where that asks something, and all of it."""
+    users = [message["content"] or "" for message in messages if message["role"] == "user"]
+    if users and (len(users) == 1 or len(users[-1].split()) >= WORDS):
+        yield users[-1]
+    yield _joined(messages)
+
+
+def row_texts(messages: Sequence[Json]) -> Iterator[str]:
+    """Of a training row every user message, and every prompt that an assistant turn answers."""
+    for number, message in enumerate(messages):
+        if message.get("role") == "user":
+            yield _text(message.get("content"))
+        elif message.get("role") == "assistant":
+            yield _joined(messages[:number])
+
+
 def long(text: str) -> bool:
     """Has a folded text so many words that it is not said by chance? Some languages do not part their words."""
     return len(text.split()) >= WORDS or len(unspaced(text)) >= 4 * WORDS
 
 
 def _joined(messages: Sequence[Json]) -> str:
-    parts = (part for each in messages if each["role"] not in ("system", "developer") for part in _parts(each))
-    return "\n".join(filter(None, parts))
+    """What was said and called, without the instructions."""
+    said = (message for message in messages if message.get("role") not in ("system", "developer"))
+    return "\n".join(filter(None, (part for message in said for part in _parts(message))))
 
 
 def _parts(message: Json) -> Iterator[str]:
-    yield str(message["content"] or "")
-    for call in message.get("tool_calls", []):
-        function = call["function"]
-        yield f"{function['name']} {json.dumps(function['arguments'], sort_keys=True, ensure_ascii=False)}"
+    yield _text(message.get("content"))
+    for name, arguments in training_rows.calls(message):
+        yield f"{name} {json.dumps(training_rows.parsed(arguments), sort_keys=True, ensure_ascii=False)}"
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        return "\n".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""

@@ -20,7 +20,7 @@ import regex
 
 from gate.cases import loader
 from gate.cases import training_rows as training
-from gate.cases.asked import long
+from gate.cases.asked import case_texts, long, row_texts
 from gate.cases.matchers import literals
 from gate.cases.normalize import appearance, unspaced, words
 from gate.cases.similarity import MOST, Index, nearly
@@ -94,7 +94,7 @@ class Guard:
         self._exact: set[str] = set()
         self._owners: defaultdict[str, set[str]] = defaultdict(set)
         for case in every:
-            texts = list(leakage.case_texts(case.messages))
+            texts = list(case_texts(case.messages))
             self._exact.update(texts)
             for text in filter(None, map(appearance, texts)):
                 self._owners[text].add("" if case.split == HELD else loader.marks(case)[1])
@@ -130,13 +130,13 @@ class Guard:
 
     def _askers(self, messages: Sequence[Json]) -> set[str]:
         """The marks of the dev cases that ask the same or nearly; an empty one for all that are held out."""
-        texts = [unspaced(appearance(text)) for text in leakage.case_texts(list(messages))]
+        texts = [unspaced(appearance(text)) for text in case_texts(messages)]
         near = [self._texts[known] for _, known, *much in self._index.pairs(texts) if nearly(self._texts[known], *much)]
         return {mark for text in near for mark in self._owners[text]}
 
     def _near(self, rows: Iterable[Row]) -> dict[str, float]:
         """The plain texts that are near to one of a case, with their similarity."""
-        texts = list({words(text) or text: None for row in rows for text in leakage.row_texts(row.messages) if text})
+        texts = list({words(text) or text: None for row in rows for text in row_texts(row.messages) if text})
         found: dict[str, float] = {}
         for number, _, similarity in self._known.near(texts):
             found[texts[number]] = max(similarity, found.get(texts[number], 0))
@@ -145,7 +145,7 @@ class Guard:
     def _asked(self, row: Row, near: dict[str, float]) -> str:
         if not near:
             return ""
-        texts = [text for text in leakage.row_texts(row.messages) if text]
+        texts = [text for text in row_texts(row.messages) if text]
         if any(text in self._exact for text in texts):
             return SAME
         alike = max((near.get(words(text) or text, 0) for text in texts), default=0)
@@ -189,7 +189,7 @@ def _apart(text: str, whose: set[str]) -> bool:
 
 def _said(row: Row) -> list[str]:
     """The whole prompt of a row's last turn, then each of the user's texts, where that is another."""
-    *users, whole = leakage.row_texts(row.messages)
+    *users, whole = row_texts(row.messages)
     return [whole, *(text for text in users if text and text != whole)]
 
 
@@ -198,7 +198,7 @@ def _answer(row: Row) -> str:
 
 
 def _about(case: Case) -> _Held:
-    *_, whole = leakage.case_texts(case.messages)
+    *_, whole = case_texts(case.messages)
     return _Held(
         f" {appearance(whole)} ", frozenset((name, appearance(value)) for name, value in leakage.case_values(case))
     )
@@ -221,13 +221,13 @@ def _tokens(case: Case) -> Iterator[tuple[str, int]]:
     """What its expected values are made of, flags aside, and paths and ids of its text; how long each must be."""
     for value in _literals(case):
         yield from ((part, SHORTEST) for part in _APART.split(value) if not part.startswith("-"))
-    for text in leakage.case_texts(case.messages):
+    for text in case_texts(case.messages):
         parts = (part.strip("-.:!?/") for part in _APART.split(text))
         yield from ((part, LEAST_SAID) for part in parts if _NAMED.search(part))
 
 
 def _told(case: Case) -> Iterator[str]:
-    yield from leakage.case_texts(case.messages)
+    yield from case_texts(case.messages)
     yield from _literals(case)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.cases import loader, sealing, training_rows
-from gate.cases.asked import WORDS
+from gate.cases.asked import case_texts, row_texts
 from gate.cases.matchers import literals
 from gate.cases.normalize import words
 from gate.cases.similarity import Index, by_words
@@ -24,7 +24,7 @@ from gate.errors import GateError
 from gate.preflight.artifact import Artifact
 from gate.preflight.rule import NotApplicable, NotPossible, rule
 from gate.system.text import show
-from gate.types import Case, Json
+from gate.types import Case
 
 KINDS = "adapter mlx gguf url scripted"
 _MARKER = re.compile(r"<\|[^|<>]{1,40}\|>|</?[a-z_]{1,30}>|\[/?[A-Z_]{1,30}\]")
@@ -157,13 +157,6 @@ def _asked(path: Path, fixtures: Path) -> Iterator[Asked]:
         yield Asked(f"{path} {case.id} ({case.split})", tuple(case_texts(case.messages)), values)
 
 
-def case_texts(messages: list[Json]) -> Iterator[str]:
-    users = [message["content"] or "" for message in messages if message["role"] == "user"]
-    if users and (len(users) == 1 or len(users[-1].split()) >= WORDS):
-        yield users[-1]
-    yield _prompt(messages)
-
-
 def _trained(paths: Iterable[Path]) -> Rows:
     trained = Rows()
     for path in paths:
@@ -186,35 +179,6 @@ def _trained(paths: Iterable[Path]) -> Rows:
             for pair in called:
                 trained.values[pair].append(row.where)
     return trained
-
-
-def row_texts(messages: list[Json]) -> Iterator[str]:
-    """Every user message, and every prompt that an assistant turn answers."""
-    for number, message in enumerate(messages):
-        if message.get("role") == "user":
-            yield _text(message.get("content"))
-        elif message.get("role") == "assistant":
-            yield _prompt(messages[:number])
-
-
-def _prompt(messages: Iterable[Json]) -> str:
-    """What was said and called, without the instructions."""
-    said = [message for message in messages if message.get("role") not in ("system", "developer")]
-    return "\n".join(filter(None, (part for message in said for part in _parts(message))))
-
-
-def _parts(message: Json) -> Iterator[str]:
-    yield _text(message.get("content"))
-    for name, arguments in training_rows.calls(message):
-        yield f"{name} {json.dumps(training_rows.parsed(arguments), sort_keys=True, ensure_ascii=False)}"
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(
-            part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return content if isinstance(content, str) else ""
 
 
 def _segments(text: Any) -> Iterator[str]:
