@@ -23,7 +23,7 @@ from gate.authoring.redaction.redactor import Redactor, plain
 from gate.authoring.satisfiable import contradiction, unreachable
 from gate.authoring.sources import Captured
 from gate.cases import loader
-from gate.cases.matchers import describe_call
+from gate.cases.matchers.matcher import describe_call
 from gate.errors import CaseError
 from gate.system import jsonl
 from gate.system.text import one_line, show

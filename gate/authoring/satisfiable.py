@@ -9,7 +9,7 @@ from typing import Any
 
 from gate.cases import answer
 from gate.cases import expected as expect
-from gate.cases.matchers import UnknownError, example
+from gate.cases.matchers.matcher import UnknownError, example
 from gate.cases.normalize import caseless
 from gate.errors import CaseError
 from gate.system.text import show

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gate.cases.json_schema import breach, pattern_matches, pattern_problem, schema_errors, schema_problem, unfit
-from gate.cases.matchers import Place, mismatches
-from gate.cases.matchers import problems as matcher_problems
+from gate.cases.matchers.matcher import Place, mismatches
+from gate.cases.matchers.matcher import problems as matcher_problems
 from gate.cases.normalize import caseless
 from gate.system.text import join, one_line, show
 from gate.types import Json

@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from gate.cases import answer, matchers
+from gate.cases import answer
 from gate.cases.json_schema import COMPOSED, breach, parts, schema_errors, schema_problem, unfit
-from gate.cases.matchers import Place, describe_call, is_optional, matcher
+from gate.cases.matchers.matcher import Place, describe_call, is_optional, matcher, mismatches, problems
 from gate.errors import CaseError
 from gate.system.memoize import memoized
 from gate.system.text import join, one_line, show
@@ -90,8 +90,8 @@ def compare(expect: Json, calls: Any, tools: list[Json]) -> list[str]:
     `calls` is [{"name": str, "arguments": object}] from an untrusted model: whatever it is, it only gives reasons.
     `tools` are OpenAI tools. Raises CaseError when `expect` or `tools` is written wrongly or a pattern is too slow.
     """
-    problems, offered = _read(tools)
-    _refuse([*_calls_problems(expect), *problems])
+    flaws, offered = _read(tools)
+    _refuse([*_calls_problems(expect), *flaws])
     if "calls" not in expect:
         return []
     if not isinstance(calls, list):
@@ -105,8 +105,8 @@ def check(expect: Any, tools: Any) -> list[str]:
     Wrong shapes, unknown keys, bad matchers, patterns and schemas, and calls that no model could make: a tool that is
     not offered, an argument that it does not declare or whose literal it refuses, a required argument left out.
     """
-    problems, offered = _read(tools)
-    lines = [*_calls_problems(expect), *problems]
+    flaws, offered = _read(tools)
+    lines = [*_calls_problems(expect), *flaws]
     if isinstance(expect, dict) and "answer" in expect:
         lines += answer.problems(expect["answer"])
     if lines or "calls" not in expect:
@@ -122,7 +122,7 @@ def tools_problems(tools: Any) -> list[str]:
 
 def _refuse(lines: list[str]) -> None:
     if lines:
-        raise CaseError(f"expect or tools are written wrongly: {'; '.join(lines[:3])}; mend the case")
+        raise CaseError(f"expect or tools are written wrongly: {'; '.join(lines[:3])}; fix the case")
 
 
 def _capped(lines: Iterator[str]) -> list[str]:
@@ -221,7 +221,7 @@ def _pair_reasons(want: Json, call: Json, faults: list[str], offered: dict[str, 
     if want["name"] not in offered or not isinstance(call.get("arguments"), dict) or unfit(call["arguments"]):
         return faults
     schema = offered[want["name"]]
-    return [*matchers.mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
+    return [*mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
 
 
 @memoized(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
@@ -237,7 +237,7 @@ def _calls_problems(expect: Any) -> list[str]:
     for i, call in enumerate(calls):
         shaped = isinstance(call, dict) and call.keys() == {"name", "arguments"} and isinstance(call["name"], str)
         if shaped and isinstance(call["arguments"], dict):
-            lines += matchers.problems(call["arguments"], f"calls[{i}].arguments")
+            lines += problems(call["arguments"], f"calls[{i}].arguments")
         else:
             lines.append(f'calls[{i}]: expected {{"name": "…", "arguments": {{…}}}}, found {show(call)}')
     return lines

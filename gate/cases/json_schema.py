@@ -151,13 +151,13 @@ def _undrafted(schema: Json) -> Json:
 
 
 def _errors(schema: Json, value: Any) -> list[ValidationError]:
-    """As `schema_errors`, by jsonschema."""
+    """As `schema_errors`, by jsonschema: it takes long to load, and most values are valid."""
     from referencing.exceptions import Unresolvable
 
     try:
         return list(islice(_validator(schema).iter_errors(value), 20))
     except (Unresolvable, RecursionError) as error:
-        raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); mend it") from error
+        raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); fix it") from error
 
 
 @memoized(256)
@@ -170,7 +170,7 @@ def _validator(schema: Json) -> Any:
 @cache
 def _validator_class() -> Any:
     """As jsonschema's own, but with a time limit on patterns."""
-    from jsonschema import Draft202012Validator, ValidationError, validators  # an eighth of a second
+    from jsonschema import Draft202012Validator, ValidationError, validators
 
     def pattern(_validator: Any, pattern: str, text: Any, _schema: Json) -> Iterator[ValidationError]:
         if isinstance(text, str) and not pattern_matches(pattern, text, full=False):

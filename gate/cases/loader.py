@@ -51,7 +51,7 @@ def load(name: str, fixtures: Path) -> CaseFile:
 def parse(row: Any, fixtures: Path) -> Case:
     """One row of a case file, with the tools and the system prompt that it names of `fixtures`. Raises CaseError."""
     _check_shape(row)
-    offered = _tools(row.get("tools", []), fixtures)
+    offered = tools(row.get("tools", []), fixtures)
     if problems := expected.check(row["expect"], offered):
         raise CaseError(f"case {row['id']!r}: expect: " + "; ".join(problems))
     return Case(
@@ -83,7 +83,7 @@ def _sealed(path: Path, fixtures: Path) -> CaseFile:
         rows = [(n, row | {"split": "held-out"}) for n, row in jsonl.parsed(text, where=path)]
         return _loaded(path, rows, fixtures)
     except (CaseError, TypeError):
-        raise CaseError(f"{path}: what is sealed is no case file: unseal and mend it") from None
+        raise CaseError(f"{path}: what is sealed is no case file: unseal and fix it") from None
 
 
 def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> CaseFile:
@@ -109,9 +109,17 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> Case
     return CaseFile(every, _sha256(asked()), tuple(marks))
 
 
-def tools(name: str, fixtures: Path) -> list[Json]:
-    """The tools of `fixtures/tools/<name>.json`, checked. Raises CaseError."""
-    return _tools(name, fixtures)
+def tools(named: str | list[Json], fixtures: Path) -> list[Json]:
+    """Tools, or those of `fixtures/tools/<named>.json`, checked. Raises CaseError."""
+    if isinstance(named, list):
+        return _checked_tools(named)
+    path = fixtures / "tools" / f"{named}.json"
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+        raise CaseError(f"tools {named!r}: there is no {path} (known: {known})") from error
+    return _tools_file(path, changed)
 
 
 def marks(case: Case) -> tuple[str, str]:
@@ -167,18 +175,6 @@ def _system(path: Path) -> str:
 def _check_shape(row: Any) -> None:
     if error := schema.error("case", row):
         raise CaseError(f"{error.json_path.replace('$', 'case', 1)}: {error.message[:300]}")
-
-
-def _tools(tools: str | list[Json], fixtures: Path) -> list[Json]:
-    if isinstance(tools, list):
-        return _checked_tools(tools)
-    path = fixtures / "tools" / f"{tools}.json"
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as error:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
-        raise CaseError(f"tools {tools!r}: there is no {path} (known: {known})") from error
-    return _tools_file(path, changed)
 
 
 @cache

@@ -18,7 +18,7 @@ from gate.authoring.draft import Draft, asked_for
 from gate.authoring.redaction.redactor import plain
 from gate.authoring.sources import Captured
 from gate.cases import loader
-from gate.cases.matchers import describe_call
+from gate.cases.matchers.matcher import describe_call
 from gate.errors import CaseError, GateError
 from gate.report.terminal import clean, lines
 from gate.system import jsonl

@@ -21,7 +21,7 @@ import regex
 from gate.cases import loader
 from gate.cases import training_rows as training
 from gate.cases.asked import case_texts, long, row_texts
-from gate.cases.matchers import literals
+from gate.cases.matchers.matcher import literals
 from gate.cases.normalize import appearance, unspaced, words
 from gate.cases.similarity import MOST, Index, nearly
 from gate.errors import CaseError

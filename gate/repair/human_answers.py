@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gate.cases.matchers import UnknownError
+from gate.cases.matchers.matcher import UnknownError
 from gate.errors import CaseError
 from gate.repair.misses import Miss
 from gate.repair.rows import calls, faults, spoken

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from gate.cases import answer
 from gate.cases import expected as expect
-from gate.cases.matchers import UnknownError, named_value
+from gate.cases.matchers.matcher import UnknownError, named_value
 from gate.repair.misses import FINAL, NO_TOOL
 from gate.types import Case, Json
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gate.authoring.importers.openai_chat import literal
 from gate.cases import expected
-from gate.cases.matchers import is_optional
+from gate.cases.matchers.matcher import is_optional
 from gate.cases.normalize import words
 from gate.repair import phrases
 from gate.repair.misses import FINAL, NO_TOOL, Miss, category

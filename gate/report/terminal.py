@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from gate.cases.matchers import describe_call
+from gate.cases.matchers.matcher import describe_call
 from gate.report import confusion, judge_section
 from gate.stats import quantile
 from gate.types import Finding, Json, Outcome, Part, Reply, Report, Result, Verdict

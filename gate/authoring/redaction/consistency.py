@@ -10,7 +10,7 @@ from typing import Any
 from gate.authoring.redaction.redactor import Redactor, whose
 from gate.authoring.redaction.scan import PLACEHOLDER, Secret, texts, under
 from gate.cases.json_schema import pattern_matches
-from gate.cases.matchers import MATCHERS
+from gate.cases.matchers.matcher import MATCHERS
 from gate.errors import CaseError
 from gate.types import Json
 

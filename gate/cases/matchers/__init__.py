@@ -17,40 +17,10 @@ an explicit null is not an absent key. A matcher is an object with one `$` key:
 To `$text` "-5" is "5" and "1.5" is "15": use it for names, not for amounts. Whatever a model gives is data and never
 raises; a bad or too slow pattern, or a schema that cannot be followed, is the case's fault: CaseError.
 
-A matcher is a class (gate.cases.matchers.matcher.Matcher) in `texts` or `values`; whoever reads expectations asks it.
+A matcher is a class in `texts` or `values`, a subclass of gate.cases.matchers.matcher.Matcher. Whatever reads an
+expectation asks these classes, by the functions of that module.
 """
 
 from gate.cases.matchers import texts, values
-from gate.cases.matchers.matcher import (
-    MATCHERS,
-    Matcher,
-    Place,
-    UnknownError,
-    describe,
-    describe_call,
-    example,
-    is_optional,
-    literals,
-    matcher,
-    mismatches,
-    named_value,
-    problems,
-)
 
-__all__ = (
-    "MATCHERS",
-    "Matcher",
-    "Place",
-    "UnknownError",
-    "describe",
-    "describe_call",
-    "example",
-    "is_optional",
-    "literals",
-    "matcher",
-    "mismatches",
-    "named_value",
-    "problems",
-    "texts",
-    "values",
-)
+__all__ = ("texts", "values")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ class Place:
         return schema if isinstance(schema, dict) else {}
 
 
-class Matcher(ABC):
+class Matcher:
     """An object with one `$` key in an expectation. A subclass with a `key` is known wherever expectations are read."""
 
     key: ClassVar[str] = ""
@@ -61,6 +60,8 @@ class Matcher(ABC):
     """Keys that may stand beside it."""
     is_pattern: ClassVar[bool] = False
     """Is its value a regular expression?"""
+    is_named: ClassVar[bool] = False
+    """Does its own value match?"""
 
     def __init__(self, written: Json) -> None:
         self.written, self.value = written, written[self.key]
@@ -69,16 +70,16 @@ class Matcher(ABC):
         if cls.key:
             MATCHERS[cls.key] = cls
 
-    @abstractmethod
     def flaw(self) -> str:
         """What is wrong with the way it is written; empty where nothing is."""
+        return ""
 
-    @abstractmethod
     def accepts(self, got: Any) -> bool:
         """Does a JSON value match? Asked only of a matcher without flaws. Raises CaseError where it cannot be told."""
+        raise NotImplementedError
 
     def reasons(self, got: Any, place: Place) -> list[str]:
-        """Why a value does not match, a line each."""
+        """Why a value does not match, a line each; a matcher with others in it tells it itself."""
         return [] if self.accepts(got) else [mismatch(self.written, got, place)]
 
     def describe(self) -> str:
@@ -91,7 +92,9 @@ class Matcher(ABC):
 
     def named_value(self) -> Any:
         """The value that the case itself names, which a training row may teach. Raises UnknownError for none."""
-        raise UnknownError(f"{self.key} names no value")
+        if not self.is_named:
+            raise UnknownError(f"{self.key} names no value")
+        return self.value
 
     def example(self, pick: int) -> Any:
         """A value that it accepts, by the pick-th of its alternatives. Raises UnknownError where none is known.

@@ -30,6 +30,7 @@ class Text(Matcher):
     """The same letters and digits."""
 
     key = "$text"
+    is_named = True
 
     def flaw(self) -> str:
         named = isinstance(self.value, str) and normalize.letters(self.value)
@@ -37,9 +38,6 @@ class Text(Matcher):
 
     def accepts(self, got: Any) -> bool:
         return isinstance(got, str) and normalize.letters(self.value) == normalize.letters(got)
-
-    def named_value(self) -> Any:
-        return self.value
 
 
 class Contains(Matcher):

@@ -30,12 +30,8 @@ class AnyOf(Matcher):
     key = "$any"
 
     def flaw(self) -> str:
-        return (
-            "" if isinstance(self.value, list) and self.value else f"expected a list of some, found {show(self.value)}"
-        )
-
-    def accepts(self, got: Any) -> bool:
-        return not self.reasons(got, Place(""))
+        some = isinstance(self.value, list) and self.value
+        return "" if some else f"expected a list of some, found {show(self.value)}"
 
     def reasons(self, got: Any, place: Place) -> list[str]:
         hit = any(not mismatches(each, got, place) for each in self.value)
@@ -75,9 +71,6 @@ class Optional(Matcher):
     def flaw(self) -> str:
         return "stands only as the direct value of an object's key"
 
-    def accepts(self, got: Any) -> bool:
-        return not self.reasons(got, Place(""))
-
     def reasons(self, got: Any, place: Place) -> list[str]:
         return mismatches(self.value, got, place)
 
@@ -95,6 +88,7 @@ class Number(Matcher):
     """A number, give or take a tolerance."""
 
     key = "$number"
+    is_named = True
     options = frozenset({"tolerance"})
 
     def __init__(self, written: Json) -> None:
@@ -113,9 +107,6 @@ class Number(Matcher):
 
     def describe(self) -> str:
         return f"{self.value} ± {self._tolerance}"
-
-    def named_value(self) -> Any:
-        return self.value
 
 
 class Schema(Matcher):
@@ -150,18 +141,13 @@ class Literal(Matcher):
     """Exactly a value, whatever its keys begin with."""
 
     key = "$literal"
-
-    def flaw(self) -> str:
-        return ""
+    is_named = True
 
     def accepts(self, got: Any) -> bool:
         return identity(self.value) == identity(got)
 
     def describe(self) -> str:
         return show(self.value)
-
-    def named_value(self) -> Any:
-        return self.value
 
 
 def _exact(number: float) -> Fraction:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gate.cases import loader, sealing, training_rows
 from gate.cases.asked import case_texts, row_texts
-from gate.cases.matchers import literals
+from gate.cases.matchers.matcher import literals
 from gate.cases.normalize import words
 from gate.cases.similarity import Index, by_words
 from gate.errors import GateError

@@ -17,7 +17,7 @@ from gate.authoring.importers.bfcl import run
 from gate.authoring.importers.result import Refused
 from gate.cases import json_schema, loader
 from gate.cases.json_schema import schema_errors, schema_problem
-from gate.cases.matchers import UnknownError, example
+from gate.cases.matchers.matcher import UnknownError, example
 from gate.errors import CaseError
 from gate.types import Json
 

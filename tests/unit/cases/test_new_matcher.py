@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gate.cases import loader, matchers
-from gate.cases.matchers import MATCHERS, Place, describe_call, literals, mismatches, problems
+from gate.cases.matchers.matcher import MATCHERS, Place, describe_call, literals, mismatches, problems
 from gate.cli.main import main
 from gate.repair.rows import calls
 from tests.project import TOOL, Project, a_case
@@ -19,7 +19,7 @@ from tests.project import TOOL, Project, a_case
 DATE = '''
 from datetime import date, datetime
 
-from gate.cases.matchers import Matcher
+from gate.cases.matchers.matcher import Matcher
 
 
 class Date(Matcher):

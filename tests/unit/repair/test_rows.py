@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gate.cases.matchers import UnknownError, named_value
+from gate.cases.matchers.matcher import UnknownError, named_value
 from gate.cases.normalize import words
 from gate.cases.similarity import LEAST, shingles
 from gate.errors import CheckpointError
