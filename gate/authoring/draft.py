@@ -31,7 +31,7 @@ from gate.types import Case, Json
 
 _CALL = re.compile(r"\s*([\w.:/-]{1,128})\s*(?:\((.*)\))?\s*", re.DOTALL)
 _PREFIX = re.compile(r"[^A-Za-z0-9._-]+")
-_ORDER = (
+_ORDER = [
     "id",
     "system",
     "system_suffix",
@@ -43,7 +43,8 @@ _ORDER = (
     "source",
     "max_tokens",
     "replaces",
-)
+]
+"""Of the keys of a new case."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def shingles(text: str) -> set[str]:
     return {text[start : start + GRAM] for start in range(max(1, len(text) - GRAM + 1))}
 
 
-def asked(texts: Mapping[int, Sequence[str]], known: tuple[str, ...]) -> dict[int, str]:
+def nearly_asked(texts: Mapping[int, Sequence[str]], known: tuple[str, ...]) -> dict[int, str]:
     """Of numbered cases, each by what it asks (asked.ways): which nearly ask what is known, and which of that."""
     owners = [(number, text) for number, each in texts.items() for text in each]
     found: dict[int, str] = {}

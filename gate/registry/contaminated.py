@@ -91,7 +91,7 @@ def among(given: Sequence[Case], burned: Mapping[str, str]) -> dict[int, str]:
     worded = {number: next((text for text in each if text in burned), "") for number, each in texts.items()}
     found |= {number: burned[text] for number, text in worded.items() if text}
     left = {number: each for number, each in texts.items() if number not in found}
-    near = similarity.asked(left, tuple(text for text in burned if asked.END in text))
+    near = similarity.nearly_asked(left, tuple(text for text in burned if asked.END in text))
     return found | {number: burned[text] for number, text in near.items()}
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import regex
 
@@ -28,6 +27,7 @@ from gate.errors import CaseError
 from gate.preflight.checks import leakage
 from gate.repair.misses import HELD
 from gate.repair.rows import Row
+from gate.system.memoize import memoized
 from gate.types import Case, Json
 
 SAME, WORDED, NEAR = "asks what a case asks", "asks it in the same words", "asks nearly what a case asks"
@@ -246,13 +246,11 @@ def _telling(_name: str, value: str, schema: str) -> bool:
     return leakage.distinctive(value) and f" {value} " not in schema
 
 
-_SCHEMAS: dict[tuple[int, str], tuple[Any, str]] = {}
-
-
 def _schema(name: str, tools: Sequence[Json]) -> str:
-    """A tool's words, made plain, a space at either end; remembered by the very list of tools."""
-    key = (id(tools), name)
-    if key not in _SCHEMAS:
-        own = next((tool for tool in tools if tool["function"]["name"] == name), {})
-        _SCHEMAS[key] = (tools, f" {appearance(json.dumps(own, ensure_ascii=False))} ")
-    return _SCHEMAS[key][1]
+    return _looks(next((tool for tool in tools if tool["function"]["name"] == name), {}))
+
+
+@memoized(4_096)
+def _looks(tool: Json) -> str:
+    """A tool's words by their appearance, a space at either end."""
+    return f" {appearance(json.dumps(tool, ensure_ascii=False))} "

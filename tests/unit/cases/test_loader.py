@@ -87,6 +87,18 @@ def test_a_bad_line_is_named(fixtures: Path, row: Any, message: str) -> None:
     assert "x.jsonl:2" in str(raised.value)
 
 
+def test_one_row_is_parsed_without_a_file_and_its_errors_name_none(fixtures: Path) -> None:
+    (case,) = load(fixtures, a_case("pwd")).cases
+    (fixtures / "cases/x.jsonl").unlink()
+    parsed = loader.parse(a_case("pwd"), fixtures)
+    assert (parsed.id, parsed.messages, parsed.tools, parsed.calls) == (case.id, case.messages, case.tools, case.calls)
+    assert loader.marks(parsed) == loader.marks(case)
+    for row, why in (([], "case: "), (a_case("a b"), "case.id: "), (a_case("a", tools="gone"), "tools 'gone': ")):
+        with pytest.raises(CaseError) as raised:
+            loader.parse(row, fixtures)
+        assert str(raised.value).startswith(why)
+
+
 def test_a_file_without_a_case_is_refused(fixtures: Path) -> None:
     with pytest.raises(CaseError, match="holds no case"):
         load(fixtures, "")
