@@ -31,19 +31,10 @@ from gate.types import Case, Json
 
 _CALL = re.compile(r"\s*([\w.:/-]{1,128})\s*(?:\((.*)\))?\s*", re.DOTALL)
 _PREFIX = re.compile(r"[^A-Za-z0-9._-]+")
-_ORDER = [
-    "id",
-    "system",
-    "system_suffix",
-    "messages",
-    "tools",
-    "expect",
-    "split",
-    "tags",
-    "source",
-    "max_tokens",
-    "replaces",
-]
+_ORDER = (
+    *("id", "system", "system_suffix", "messages", "tools", "expect"),
+    *("split", "tags", "source", "max_tokens", "replaces"),
+)
 """Of the keys of a new case."""
 
 
