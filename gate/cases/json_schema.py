@@ -27,7 +27,7 @@ SECONDS = 1.0
 MAX_DEPTH = 50
 MAX_VALUES = 1_000
 MAX_TEXT = 100_000  # characters
-_SLOW = {"multipleOf", "patternProperties", "$dynamicRef", "$id", "$anchor", "$dynamicAnchor"}
+_SLOW = {"multipleOf", "patternProperties", "$dynamicRef", "$id", "$anchor", "$dynamicAnchor", "$schema"}
 """Keywords that jsonschema-rs reads otherwise than jsonschema: in decimals, by its own patterns, in its own way."""
 _SURELY_PATTERN = re.compile(r"(?:\\b|(?:[^\\()\[\]{}*+?|^$]|\\[dDsSwW!-/:-@\[-`{-~])[*+?]?){1,1000}")
 """Patterns of characters, escapes and `.`, that need no compiling to be known as good: it takes long, of thousands."""
@@ -87,7 +87,8 @@ def referred(ref: str, root: Any) -> Any:
 
 def schema_errors(schema: Json, value: Any) -> list[ValidationError]:
     """The first errors of a fit value by a JSON Schema. Raises CaseError where the schema cannot be followed."""
-    return [] if _look(schema)(value) else _errors(schema, value)
+    look = _look(schema)
+    return [] if look and look(value) else _errors(schema, value)
 
 
 def schema_problem(schema: Any) -> str:
@@ -125,19 +126,19 @@ class _Pattern:
 
 
 @memoized(256)
-def _look(schema: Json) -> quick.Look:
-    """A quick yes, but for schemas that jsonschema might judge otherwise."""
-    every = [part for _, part in parts(schema) if isinstance(part, dict)]
+def _look(schema: Json) -> quick.Look | None:
+    """A quick yes; None for a schema that is invalid, or that jsonschema might judge otherwise."""
+    every = [part for _, part in parts(_undrafted(schema)) if isinstance(part, dict)]
     if any(not _SLOW.isdisjoint(part) or _is_deep(part.get("$ref"), schema) for part in every):
-        return lambda _: False
+        return None
     undecided: list[str] = []
     look = quick.look(_undrafted(schema), {"pattern": type("Pattern", (_Pattern,), {"undecided": undecided})})
 
     def valid(value: Any) -> bool:
         undecided.clear()
-        return look(value) and not undecided
+        return bool(look and look(value)) and not undecided
 
-    return valid
+    return valid if look else None
 
 
 def _is_deep(ref: Any, root: Json) -> bool:
@@ -181,6 +182,8 @@ def _validator_class() -> Any:
 
 @memoized(1024)
 def _schema_problem(schema: Json) -> str:
+    if _look(schema) and not any(isinstance(part, dict) and "pattern" in part for _, part in parts(schema)):
+        return ""  # a pattern is checked by Python's own engine, too
     from jsonschema import Draft202012Validator, SchemaError
     from referencing import Registry
     from referencing.exceptions import Unresolvable

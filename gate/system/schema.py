@@ -25,8 +25,8 @@ Look = Callable[[Any], bool]
 
 def error(name: str, value: Any) -> ValidationError | None:
     """The error of a JSON value by gate/schemas/<name>.json that says most; None where it is valid."""
-    schema, look = _read(name)
-    if look(value):
+    schema, is_valid = _read(name)
+    if is_valid and is_valid(value):
         return None
     from jsonschema import Draft202012Validator  # an eighth of a second, and most values are valid
     from jsonschema.exceptions import best_match
@@ -35,8 +35,8 @@ def error(name: str, value: Any) -> ValidationError | None:
     return found
 
 
-def look(schema: Json, keywords: dict[str, type] | None = None) -> Look:
-    """A quick yes by a schema of draft 2020-12; none by a schema that cannot be followed, or has a `$ref` elsewhere.
+def look(schema: Json, keywords: dict[str, type] | None = None) -> Look | None:
+    """A quick yes by a schema of draft 2020-12; None for one that is invalid, or has a `$ref` to nothing or elsewhere.
 
     `keywords`: jsonschema-rs' custom keywords.
     """
@@ -44,7 +44,7 @@ def look(schema: Json, keywords: dict[str, type] | None = None) -> Look:
         options: Any = {"keywords": keywords, "validate_formats": False, "offline": True}
         is_valid = jsonschema_rs.Draft202012Validator(schema, **options).is_valid
     except (ValueError, jsonschema_rs.ReferencingError):
-        return lambda _: False
+        return None
 
     def valid(value: Any) -> bool:
         try:
@@ -56,6 +56,6 @@ def look(schema: Json, keywords: dict[str, type] | None = None) -> Look:
 
 
 @cache
-def _read(name: str) -> tuple[Json, Look]:
+def _read(name: str) -> tuple[Json, Look | None]:
     schema: Json = json.loads(resources.files("gate").joinpath(f"schemas/{name}.json").read_text(encoding="utf-8"))
     return schema, look(schema)
