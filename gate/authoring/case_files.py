@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.cases import loader as cases
-from gate.cases import sealing
+from gate.cases import loader, sealing
 from gate.errors import CaseError
 from gate.system import jsonl
 from gate.system.text import one_line
@@ -62,45 +59,15 @@ def read(names: Iterable[str], fixtures: Path) -> tuple[list[Placed], list[Unrea
     placed: list[Placed] = []
     unread: list[Unread] = []
     for name in names:
-        if sealed(name, fixtures):
-            for one in _sealed(name, fixtures):
-                placed.append(one) if isinstance(one, Placed) else unread.append(one)
-            continue
-        try:
-            loaded = cases.load(name, fixtures).cases
-            rows = jsonl.read(fixtures / "cases" / name)
-            placed += [Placed(name, n, row, case) for (n, row), case in zip(rows, loaded, strict=True)]
-        except CaseError:
-            for each in _lines(name, fixtures):
-                placed.append(each) if isinstance(each, Placed) else unread.append(each)
+        for each in (_sealed if sealed(name, fixtures) else _lines)(name, fixtures):
+            placed.append(each) if isinstance(each, Placed) else unread.append(each)
     return placed, unread
-
-
-@contextmanager
-def loader(fixtures: Path) -> Iterator[Callable[[str], Case]]:
-    """Load single lines as a run would, beside the tools and system prompts of some fixtures. It raises CaseError."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, file = Path(name), Path(name, "cases", "one.jsonl")
-        file.parent.mkdir()
-        for beside in ("tools", "systems"):
-            (folder / beside).symlink_to((fixtures / beside).resolve())
-
-        def load(line: str) -> Case:
-            try:
-                file.write_text(line.strip() + "\n", encoding="utf-8")
-                return cases.load(file.name, folder).cases[0]
-            except UnicodeEncodeError as error:
-                raise CaseError("half of a surrogate pair, which is no text") from error
-            except CaseError as error:
-                raise CaseError(str(error).removeprefix(f"{file}:1: ").replace(name, str(fixtures))) from error
-
-        yield load
 
 
 def _sealed(name: str, fixtures: Path) -> Iterator[Placed | Unread]:
     """The cases of a sealed file, to be compared with; their rows are not looked at."""
     try:
-        for number, case in enumerate(cases.load(name, fixtures).cases, start=1):
+        for number, case in enumerate(loader.load(name, fixtures).cases, start=1):
             yield Placed(name, number, {}, case)
     except CaseError:
         yield Unread(name, 0, "is sealed and does not open here: nothing was compared with it", sealed=True)
@@ -114,18 +81,17 @@ def _lines(name: str, fixtures: Path) -> Iterator[Placed | Unread]:
         return
     if not any(line.strip() for line in lines):
         yield Unread(name, 0, "holds no case: a suite that asks nothing cannot pass")
-    with loader(fixtures) as load:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _line(name, number, line, load)
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _line(name, number, line, fixtures)
 
 
-def _line(name: str, number: int, line: str, load: Callable[[str], Case]) -> Placed | Unread:
+def _line(name: str, number: int, line: str, fixtures: Path) -> Placed | Unread:
     try:
-        case = load(line)
-        return Placed(name, number, jsonl.loads(line, where=""), case)
+        row = jsonl.loads(line, where="line")
+        return Placed(name, number, row, loader.parse(row, fixtures))
     except CaseError as error:
-        why = one_line(str(error), 300)
+        why = one_line(str(error).removeprefix("line: "), 300)
         return Unread(name, number, why if HELD_OUT not in line else _untold(why))
 
 

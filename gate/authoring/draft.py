@@ -10,37 +10,31 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gate.authoring import case_files, reading, sources
+from gate.authoring import reading, sources
 from gate.authoring.importers.openai_chat import literal, tool
 from gate.authoring.redaction.consistency import advice, misfit, taken
 from gate.authoring.redaction.redactor import Redactor, plain
 from gate.authoring.satisfiable import contradiction, unreachable
 from gate.authoring.sources import Captured
+from gate.cases import loader
+from gate.cases.matchers.matcher import describe_call
 from gate.errors import CaseError
 from gate.system import jsonl
-from gate.system.text import one_line, show, wanted_call
+from gate.system.text import one_line, show
 from gate.types import Case, Json
 
 _CALL = re.compile(r"\s*([\w.:/-]{1,128})\s*(?:\((.*)\))?\s*", re.DOTALL)
 _PREFIX = re.compile(r"[^A-Za-z0-9._-]+")
 _ORDER = (
-    "id",
-    "system",
-    "system_suffix",
-    "messages",
-    "tools",
-    "expect",
-    "split",
-    "tags",
-    "source",
-    "max_tokens",
-    "replaces",
+    *("id", "system", "system_suffix", "messages", "tools", "expect"),
+    *("split", "tags", "source", "max_tokens", "replaces"),
 )
+"""Of the keys of a new case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +114,22 @@ def draft(each: Captured, given: Options, file: str, ids: Sequence[str]) -> Draf
     row, did = redactors[0].value(row), redactors[0].value(did, "model")
     before = {"id": given.id or _id(row, file, ids), **asked}
     row = {"id": before["id"], **row}
-    with case_files.loader(given.fixtures) as load:
-        if given.edit:
-            edited = _edited(row, _told(did), load, ids)
-            if edited is None:
-                return None
-            redactors.append(Redactor(edited))
-            before, row = edited, redactors[1].value(edited)
-        case = _still_fit(before, row, load, ids, redactors)
-        if why := misfit(asked, row, taken(redactors)):
-            raise CaseError(f"case {case.id!r}: {why}; {advice(redactors)}")
+    if given.edit:
+        edited = _edited(row, _told(did), given.fixtures, ids)
+        if edited is None:
+            return None
+        redactors.append(Redactor(edited))
+        before, row = edited, redactors[1].value(edited)
+    case = _still_fit(before, row, given.fixtures, ids, redactors)
+    if why := misfit(asked, row, taken(redactors)):
+        raise CaseError(f"case {case.id!r}: {why}; {advice(redactors)}")
     line, told = json.dumps(row, ensure_ascii=False), [line for each in redactors for line in each.told()]
     return Draft(line, case, plain(each.where), did["calls"], did["content"], tuple(did["why"]), tuple(told))
 
 
 def expectation(expect: Json) -> str:
     """What a case expects, in words."""
-    calls = [wanted_call(call) for call in expect["calls"]] or ["no call"] if "calls" in expect else []
+    calls = [describe_call(call) for call in expect["calls"]] or ["no call"] if "calls" in expect else []
     return "; ".join([*calls, *([f"answer {show(expect['answer'], 300)}"] if "answer" in expect else [])])
 
 
@@ -213,9 +206,13 @@ def _by_name(row: Json, fixtures: Path) -> Json:
     return row
 
 
-def _checked(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> Case:
+def _checked(row: Json, fixtures: Path, ids: Sequence[str]) -> Case:
     """The case as a run would load it. Raises CaseError also where nothing could meet it."""
-    case = load(json.dumps(row, ensure_ascii=False))
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise CaseError("half of a surrogate pair, which is no text") from error
+    case = loader.parse(row, fixtures)
     if case.id in ids:
         raise CaseError(f"id {case.id!r} is taken by another case: give it another --id")
     if why := unreachable(case) or contradiction(case):
@@ -223,21 +220,19 @@ def _checked(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> Case
     return case
 
 
-def _still_fit(
-    before: Json, row: Json, load: Callable[[str], Case], ids: Sequence[str], redactors: Sequence[Redactor]
-) -> Case:
+def _still_fit(before: Json, row: Json, fixtures: Path, ids: Sequence[str], redactors: Sequence[Redactor]) -> Case:
     """The redacted case, checked. Where only redaction made it wrong (a tool's pattern or enum), the error says so."""
     try:
-        return _checked(row, load, ids)
+        return _checked(row, fixtures, ids)
     except CaseError as error:
-        if before == row or not taken(redactors) or _is_wrong(before, load, ids):
+        if before == row or not taken(redactors) or _is_wrong(before, fixtures, ids):
             raise
         raise CaseError(f"{error}: redaction did this; {advice(redactors)}, or loosen the tool's schema") from error
 
 
-def _is_wrong(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> bool:
+def _is_wrong(row: Json, fixtures: Path, ids: Sequence[str]) -> bool:
     try:
-        _checked(row, load, ids)
+        _checked(row, fixtures, ids)
     except CaseError:
         return True
     return False
@@ -245,12 +240,12 @@ def _is_wrong(row: Json, load: Callable[[str], Case], ids: Sequence[str]) -> boo
 
 def _told(did: Json) -> str:
     """What the model did, as comments above the case in the editor."""
-    told = [f"the model called {wanted_call(call)}" for call in did["calls"]]
+    told = [f"the model called {describe_call(call)}" for call in did["calls"]]
     told += [f"the model said {one_line(did['content'], 500)}"] if did["content"] else []
     return "".join(f"# {line}\n" for line in [*told, *did["why"]])
 
 
-def _edited(row: Json, told: str, load: Callable[[str], Case], ids: Sequence[str]) -> Json | None:
+def _edited(row: Json, told: str, fixtures: Path, ids: Sequence[str]) -> Json | None:
     """The case as it leaves the editor: opened again with the error above it until it is valid, or empty."""
     text = json.dumps(row, ensure_ascii=False, indent=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -264,7 +259,7 @@ def _edited(row: Json, told: str, load: Callable[[str], Case], ids: Sequence[str
                 return None
             try:
                 value = _object(after, "the case")
-                _checked(value, load, ids)
+                _checked(value, fixtures, ids)
                 return value
             except CaseError as error:
                 if after.strip() == text.strip() and head.startswith("# error"):

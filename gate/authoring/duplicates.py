@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gate.cases.near_duplicates import LEAST, Known, normal
-from gate.cases.normalize import said
+from gate.cases.asked import since_request
+from gate.cases.similarity import LEAST, Index, by_words
 from gate.types import Case
 
 
@@ -31,11 +31,11 @@ def alike(given: Sequence[Case], known: Sequence[Case]) -> Iterator[Alike]:
     """Each pair of LEAST or more; of several known cases with the same words the first of each split alone."""
     owners = _by_words(known)
     asked = owners if given is known else _by_words(given)
-    plain, texts = list(owners), list(asked)
+    texts, known_texts = list(asked), list(owners)
     found: dict[tuple[int, int], float] = {}
-    for text, one, similarity in Known(plain).pairs(texts):
+    for text, one, similarity in Index(known_texts).near(texts):
         for number in asked[texts[text]]:
-            for other in _firsts(owners[plain[one]], known):
+            for other in _firsts(owners[known_texts[one]], known):
                 found[number, other] = max(similarity, found.get((number, other), LEAST))
     for (number, other), similarity in found.items():
         mine, twin = given[number], known[other]
@@ -51,9 +51,5 @@ def _firsts(numbers: Sequence[int], known: Sequence[Case]) -> list[int]:
     return [number for each in splits.values() for number in each]
 
 
-def _by_words(every: Sequence[Case]) -> dict[str, list[int]]:
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for number, case in enumerate(every):
-        text = said(case.messages)
-        found[normal(text) or text].append(number)
-    return found
+def _by_words(cases: Sequence[Case]) -> dict[str, list[int]]:
+    return by_words((since_request(case.messages), number) for number, case in enumerate(cases))

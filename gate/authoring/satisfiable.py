@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from gate.cases import answer
 from gate.cases import expected as expect
-from gate.cases.matchers import matcher
+from gate.cases.matchers.matcher import UnknownError, example
+from gate.cases.normalize import caseless
 from gate.errors import CaseError
-from gate.system.text import folded, show
+from gate.system.text import show
 from gate.types import Case, Json
 
 TRIES = 4
@@ -31,7 +33,7 @@ def contradiction(case: Case) -> str:
     never = [part for each in wanted.get("not_contains", []) for part in ([each] if isinstance(each, str) else each)]
     for each in wanted.get("contains", []):
         parts = [each] if isinstance(each, str) else each
-        if never and all(any(folded(no) in folded(part) for no in never) for part in parts):
+        if never and all(any(caseless(no) in caseless(part) for no in never) for part in parts):
             return f"contains {show(each)} and not_contains {show(never)}"
     return ""
 
@@ -40,7 +42,7 @@ def _missed_call(case: Case) -> str:
     if not case.expect.get("calls"):
         return ""
     wanted: Json = {key: case.expect[key] for key in ("calls", "order") if key in case.expect}
-    return _first(expect.compare(wanted, each, case.tools) for each in _samples(wanted["calls"]))
+    return _first(expect.compare(wanted, each, case.tools) for each in _examples(wanted["calls"]))
 
 
 def _missed_json(case: Case) -> str:
@@ -48,7 +50,7 @@ def _missed_json(case: Case) -> str:
     if "json" not in wanted:
         return ""
     said = {key: wanted[key] for key in ("json", "json_schema") if key in wanted}
-    return _first(list(answer.reasons(said, json.dumps(each))) for each in _samples(said["json"]))
+    return _first(list(answer.reasons(said, json.dumps(each))) for each in _examples(said["json"]))
 
 
 def _first(tries: Iterable[list[str]]) -> str:
@@ -61,26 +63,8 @@ def _first(tries: Iterable[list[str]]) -> str:
     return first
 
 
-def _samples(expected: Any) -> Iterator[Any]:
-    """Values that should meet an expectation, by the first, second, … of its alternatives; none where none is told."""
+def _examples(expected: Any) -> Iterator[Any]:
+    """Values that should meet an expectation, by the first, second, … of its alternatives; none where none is known."""
     for pick in range(TRIES):
-        try:
-            yield _value(expected, pick)
-        except LookupError:  # of a pattern or a schema no example is known
-            continue
-
-
-def _value(expected: Any, pick: int) -> Any:
-    name = matcher(expected)
-    if name == "$any":
-        return _value(expected[name][min(pick, len(expected[name]) - 1)], pick)
-    if name == "$optional":
-        return _value(expected[name], pick)
-    if name == "$contains":
-        inner = expected[name]
-        return inner if isinstance(inner, str) else [_value(inner, pick)]
-    if name:
-        return {key: expected[key] for key in ("$text", "$number", "$literal") if key in expected}[name]
-    if isinstance(expected, dict):
-        return {key: _value(value, pick) for key, value in expected.items()}
-    return [_value(value, pick) for value in expected] if isinstance(expected, list) else expected
+        with suppress(UnknownError):
+            yield example(expected, pick)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gate.cases.json_schema import breach, found, pattern_problem, schema_errors, schema_problem, unfit
-from gate.cases.matchers import Place, mismatches
-from gate.cases.matchers import problems as matcher_problems
-from gate.system.text import folded, join, one_line, show
+from gate.cases.json_schema import breach, pattern_matches, pattern_problem, schema_errors, schema_problem, unfit
+from gate.cases.matchers.matcher import Place, mismatches
+from gate.cases.matchers.matcher import problems as matcher_problems
+from gate.cases.normalize import caseless
+from gate.system.text import join, one_line, show
 from gate.types import Json
 
 
@@ -19,12 +20,12 @@ def reasons(answer: Json, content: Any) -> Iterator[str]:
     if not isinstance(content, str) or not content.strip():
         yield f"expected an answer in words, got {show(content)}"
         return
-    text = folded(content)
+    text = caseless(content)
     for key, asked in (("contains", True), ("not_contains", False)):
         for each in answer.get(key, []):
-            if asked != any(folded(part) in text for part in ([each] if isinstance(each, str) else each)):
+            if asked != any(caseless(part) in text for part in ([each] if isinstance(each, str) else each)):
                 yield f"answer: expected {key} {show(each)}, got {show(content, 100)}"
-    if "regex" in answer and not found(answer["regex"], content, full=False):
+    if "regex" in answer and not pattern_matches(answer["regex"], content, full=False):
         yield f"answer: expected a match of {show(answer['regex'])}, got {show(content, 100)}"
     if "json" in answer or "json_schema" in answer:
         yield from _json_reasons(answer, content)

@@ -20,18 +20,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from gate.cases import answer, matchers
-from gate.cases.json_schema import breach, parts, schema_errors, schema_problem, unfit
-from gate.cases.matchers import Place, matcher
+from gate.cases import answer
+from gate.cases.json_schema import COMPOSED, breach, parts, schema_errors, schema_problem, unfit
+from gate.cases.matchers.matcher import Place, describe_call, is_optional, matcher, mismatches, problems
 from gate.errors import CaseError
-from gate.system.memoize import recalled
-from gate.system.text import join, one_line, show, wanted_call
+from gate.system.memoize import memoized
+from gate.system.text import join, one_line, show
 from gate.types import Json
 
 MAX_REASONS = 20
 MAX_CALLS = 100
 """Most calls that a case may expect, and that are compared; more calls never match."""
-_COMPOSED = {"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"}
 
 
 class _Expected:
@@ -91,8 +90,8 @@ def compare(expect: Json, calls: Any, tools: list[Json]) -> list[str]:
     `calls` is [{"name": str, "arguments": object}] from an untrusted model: whatever it is, it only gives reasons.
     `tools` are OpenAI tools. Raises CaseError when `expect` or `tools` is written wrongly or a pattern is too slow.
     """
-    problems, offered = _read(tools)
-    _refuse([*_calls_problems(expect), *problems])
+    flaws, offered = _read(tools)
+    _refuse([*_calls_problems(expect), *flaws])
     if "calls" not in expect:
         return []
     if not isinstance(calls, list):
@@ -106,8 +105,8 @@ def check(expect: Any, tools: Any) -> list[str]:
     Wrong shapes, unknown keys, bad matchers, patterns and schemas, and calls that no model could make: a tool that is
     not offered, an argument that it does not declare or whose literal it refuses, a required argument left out.
     """
-    problems, offered = _read(tools)
-    lines = [*_calls_problems(expect), *problems]
+    flaws, offered = _read(tools)
+    lines = [*_calls_problems(expect), *flaws]
     if isinstance(expect, dict) and "answer" in expect:
         lines += answer.problems(expect["answer"])
     if lines or "calls" not in expect:
@@ -116,9 +115,14 @@ def check(expect: Any, tools: Any) -> list[str]:
     return [one_line(line) for i, call in calls for line in _reach_problems(call, offered, f"calls[{i}]")]
 
 
+def tools_problems(tools: Any) -> list[str]:
+    """What is wrong with OpenAI tools, a line each; empty when they are well."""
+    return _read(tools)[0]
+
+
 def _refuse(lines: list[str]) -> None:
     if lines:
-        raise CaseError(f"expect or tools are written wrongly: {'; '.join(lines[:3])}; mend the case")
+        raise CaseError(f"expect or tools are written wrongly: {'; '.join(lines[:3])}; fix the case")
 
 
 def _capped(lines: Iterator[str]) -> list[str]:
@@ -145,7 +149,7 @@ def _offered(tools: list[Json]) -> dict[str, Json]:
 
 def _closed(schema: Json) -> Json:
     """`additionalProperties` does not see what a part that is composed in declares, and is looked at sooner."""
-    composed = _COMPOSED | {"unevaluatedProperties"}
+    composed = COMPOSED | {"unevaluatedProperties"}
     keyword = "additionalProperties" if composed.isdisjoint(schema) else "unevaluatedProperties"
     return {"type": "object", keyword: False} | schema
 
@@ -165,7 +169,7 @@ def _call_reasons(expect: Json, calls: list[Any], offered: dict[str, Json]) -> I
     for want, call in pairs.items():
         yield from table[want][call]
     for want in (i for i in range(len(wanted)) if i not in pairs):
-        yield f"missing call: {wanted_call(wanted[want])}"
+        yield f"missing call: {describe_call(wanted[want])}"
     extra = "unexpected call:" if wanted else "expected no call, got"
     for call in (i for i in range(len(got)) if i not in pairs.values()):
         yield from (f"{extra} {_call(got[call])}", *(faults[call] if wanted else []))
@@ -213,14 +217,14 @@ def _faults(call: Json, offered: dict[str, Json]) -> list[str]:
 
 def _pair_reasons(want: Json, call: Json, faults: list[str], offered: dict[str, Json]) -> list[str]:
     if want["name"] != call.get("name"):
-        return [f"expected {wanted_call(want)}, got {_call(call)}", *faults]
+        return [f"expected {describe_call(want)}, got {_call(call)}", *faults]
     if want["name"] not in offered or not isinstance(call.get("arguments"), dict) or unfit(call["arguments"]):
         return faults
     schema = offered[want["name"]]
-    return [*matchers.mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
+    return [*mismatches(want["arguments"], call["arguments"], Place(want["name"], schema, schema)), *faults]
 
 
-@recalled(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
+@memoized(16_384)  # looked at when a case is read, and when it is compared: patterns take long to compile
 def _calls_problems(expect: Any) -> list[str]:
     if not isinstance(expect, dict):
         return [f"expect: expected an object, found {show(expect)}"]
@@ -233,34 +237,33 @@ def _calls_problems(expect: Any) -> list[str]:
     for i, call in enumerate(calls):
         shaped = isinstance(call, dict) and call.keys() == {"name", "arguments"} and isinstance(call["name"], str)
         if shaped and isinstance(call["arguments"], dict):
-            lines += matchers.problems(call["arguments"], f"calls[{i}].arguments")
+            lines += problems(call["arguments"], f"calls[{i}].arguments")
         else:
             lines.append(f'calls[{i}]: expected {{"name": "…", "arguments": {{…}}}}, found {show(call)}')
     return lines
 
 
-@recalled(64)
+@memoized(64)
 def _read(tools: Any) -> tuple[list[str], dict[str, Json]]:
     """What is wrong with tools; where nothing is, each one's schema."""
-    lines = _tools_problems(tools)
+    lines = list(_tools_problems(tools))
     return lines, {} if lines else _offered(tools)
 
 
-def _tools_problems(tools: Any) -> list[str]:
+def _tools_problems(tools: Any) -> Iterator[str]:
     if not isinstance(tools, list):
-        return [f"tools: expected a list, found {show(tools)}"]
-    lines: list[str] = []
+        yield f"tools: expected a list, found {show(tools)}"
+        return
     names: list[str] = []
     for i, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or function["name"] in names:
             shape = '{"type": "function", "function": {"name": "…"}}, each name once'
-            lines.append(one_line(f"tools[{i}]: expected {shape}, found {show(tool, 100)}"))
+            yield one_line(f"tools[{i}]: expected {shape}, found {show(tool, 100)}")
             continue
         names.append(function["name"])
         if flaw := schema_problem(function.get("parameters", {})):
-            lines.append(one_line(f"tools[{i}].function.parameters: {flaw}"))
-    return lines
+            yield one_line(f"tools[{i}].function.parameters: {flaw}")
 
 
 def _reach_problems(call: Json, offered: dict[str, Json], path: str) -> Iterator[str]:
@@ -272,7 +275,7 @@ def _reach_problems(call: Json, offered: dict[str, Json], path: str) -> Iterator
     if matcher(arguments):
         return
     for key in schema.get("required", []):
-        if matcher(arguments.get(key)) == "$optional" and "$optional" in arguments[key]:
+        if is_optional(arguments.get(key)):
             yield f"{join(f'{path}.arguments', key)}.$optional: the tool requires it; expect what is in it"
         if key not in arguments and not Place("", schema, schema).key(key).default():
             yield f'{join(f"{path}.arguments", key)}: the tool requires it; name it, if only as {{"$anything": true}}'
@@ -281,6 +284,6 @@ def _reach_problems(call: Json, offered: dict[str, Json], path: str) -> Iterator
     given = {key: None if key in loose else value for key, value in arguments.items()}
     for error in schema_errors(schema | {"properties": declared}, given):
         top = next(iter(error.absolute_path), None)
-        blurred = error.validator == "required" or (loose and _COMPOSED & schema.keys())
+        blurred = error.validator == "required" or (loose and COMPOSED & schema.keys())
         if top not in loose and not (top is None and blurred):
             yield breach(error, f"{path}.arguments")

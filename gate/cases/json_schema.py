@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import regex
-from jsonschema import Draft202012Validator, SchemaError, ValidationError, validators
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from gate.errors import CaseError
-from gate.system import schema as shape
-from gate.system.memoize import recalled
+from gate.system import schema as quick
+from gate.system.memoize import memoized
 from gate.system.text import one_line, show
 from gate.types import Json
 
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+COMPOSED = {"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"}
+"""Keywords that apply other schemas to the same value."""
 SECONDS = 1.0
 """Time limit of one regular expression on one text, in processor time."""
 MAX_DEPTH = 50
 MAX_VALUES = 1_000
 MAX_TEXT = 100_000  # characters
+_SLOW = {"multipleOf", "patternProperties", "$dynamicRef", "$id", "$anchor", "$dynamicAnchor", "$schema"}
+"""Keywords that jsonschema-rs reads otherwise than jsonschema: in decimals, by its own patterns, in its own way."""
 _SURELY_PATTERN = re.compile(r"(?:\\b|(?:[^\\()\[\]{}*+?|^$]|\\[dDsSwW!-/:-@\[-`{-~])[*+?]?){1,1000}")
 """Patterns of characters, escapes and `.`, that need no compiling to be known as good: it takes long, of thousands."""
 
@@ -49,7 +51,7 @@ def unfit(value: Any, most: int = MAX_VALUES) -> str:
     return next(filter(None, (_flaw(part) for _, part in every)), "")
 
 
-def found(pattern: str, text: str, *, full: bool) -> bool:
+def pattern_matches(pattern: str, text: str, *, full: bool) -> bool:
     """Whether a pattern matches a text of at most MAX_TEXT, in full or anywhere. CaseError when it cannot be told."""
     if len(text) > MAX_TEXT:
         return False
@@ -68,41 +70,32 @@ def pattern_problem(pattern: Any) -> str:
     if _SURELY_PATTERN.fullmatch(pattern):
         return ""
     try:
-        found(pattern, "", full=True)
+        pattern_matches(pattern, "", full=True)
     except CaseError as error:
         return str(error)
     return ""
 
 
+def referred(ref: str, root: Any) -> Any:
+    """What a local `$ref` names in a whole schema; None where that is nothing."""
+    base, *steps = ref.split("/")
+    part = root if base == "#" else None
+    for step in steps:
+        part = part.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
+    return part
+
+
 def schema_errors(schema: Json, value: Any) -> list[ValidationError]:
     """The first errors of a fit value by a JSON Schema. Raises CaseError where the schema cannot be followed."""
-    try:
-        return [] if _look(schema)(value) else list(islice(_validator(schema).iter_errors(value), 20))
-    except (Unresolvable, RecursionError) as error:
-        raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); mend it") from error
-
-
-@recalled(256)
-def _look(schema: Json) -> shape.Look:
-    """A quick yes (gate.system.schema), but where there is a pattern, whose time is limited only by what follows."""
-    patterned = any("pattern" in part for _, part in parts(schema) if isinstance(part, dict))
-    return (lambda _: False) if patterned else shape.look(schema)
-
-
-@recalled(256)
-def _validator(schema: Json) -> Any:
-    plain = {key: part for key, part in schema.items() if key != "$schema"}  # which would change the validator
-    return _Validator(plain, registry=Registry())
+    look = _look(schema)
+    return [] if look and look(value) else _errors(schema, value)
 
 
 def schema_problem(schema: Any) -> str:
     """Why this is no JSON Schema that can be used; empty when it is one."""
-    flaw = (
-        unfit(schema, 20 * MAX_VALUES)
-        if isinstance(schema, dict)
-        else f"expected a schema object, found {show(schema)}"
-    )
-    return flaw or _schema_problem(json.dumps(schema))
+    if not isinstance(schema, dict):
+        return f"expected a schema object, found {show(schema)}"
+    return unfit(schema, 20 * MAX_VALUES) or _schema_problem(schema)
 
 
 def breach(error: ValidationError, path: str) -> str:
@@ -113,30 +106,101 @@ def breach(error: ValidationError, path: str) -> str:
     return one_line(f"{path}{error.json_path[1:]}: {value}{rest}")
 
 
-@lru_cache(maxsize=1024)
-def _schema_problem(text: str) -> str:
-    schema = json.loads(text)
+class _Pattern:
+    """The keyword `pattern` for jsonschema-rs: matched by the library `regex` and within a time, as everywhere here."""
+
+    undecided: ClassVar[list[str]]
+    """Patterns that ran out of time: to jsonschema-rs they do not match, which a `not` around them makes a yes."""
+
+    def __init__(self, _schema: Json, pattern: str, _path: list[str | int]) -> None:
+        self._pattern = pattern
+
+    def validate(self, value: Any) -> None:
+        try:
+            matches = not isinstance(value, str) or pattern_matches(self._pattern, value, full=False)
+        except CaseError:
+            self.undecided.append(self._pattern)
+            raise
+        if not matches:
+            raise ValueError
+
+
+@memoized(256)
+def _look(schema: Json) -> quick.Look | None:
+    """A quick yes; None for a schema that is invalid, or that jsonschema might judge otherwise."""
+    every = [part for _, part in parts(_undrafted(schema)) if isinstance(part, dict)]
+    if any(not _SLOW.isdisjoint(part) or _is_deep(part.get("$ref"), schema) for part in every):
+        return None
+    undecided: list[str] = []
+    look = quick.look(_undrafted(schema), {"pattern": type("Pattern", (_Pattern,), {"undecided": undecided})})
+
+    def valid(value: Any) -> bool:
+        undecided.clear()
+        return bool(look and look(value)) and not undecided
+
+    return valid if look else None
+
+
+def _is_deep(ref: Any, root: Json) -> bool:
+    """May a `$ref` lead in circles, which jsonschema-rs follows silently, or elsewhere?"""
+    target = referred(ref, root) if isinstance(ref, str) else {}
+    return not isinstance(target, dict) or not COMPOSED.isdisjoint(target)
+
+
+def _undrafted(schema: Json) -> Json:
+    return {key: part for key, part in schema.items() if key != "$schema"}  # which would change the validator
+
+
+def _errors(schema: Json, value: Any) -> list[ValidationError]:
+    """As `schema_errors`, by jsonschema: it takes long to load, and most values are valid."""
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return list(islice(_validator(schema).iter_errors(value), 20))
+    except (Unresolvable, RecursionError) as error:
+        raise CaseError(f"a schema's $ref leads nowhere or in circles ({one_line(str(error), 80)}); fix it") from error
+
+
+@memoized(256)
+def _validator(schema: Json) -> Any:
+    from referencing import Registry
+
+    return _validator_class()(_undrafted(schema), registry=Registry())
+
+
+@cache
+def _validator_class() -> Any:
+    """As jsonschema's own, but with a time limit on patterns."""
+    from jsonschema import Draft202012Validator, ValidationError, validators
+
+    def pattern(_validator: Any, pattern: str, text: Any, _schema: Json) -> Iterator[ValidationError]:
+        if isinstance(text, str) and not pattern_matches(pattern, text, full=False):
+            yield ValidationError(f"{text!r} does not match {pattern!r}")
+
+    return validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+
+
+@memoized(1024)
+def _schema_problem(schema: Json) -> str:
+    if _look(schema) and not any(isinstance(part, dict) and "pattern" in part for _, part in parts(schema)):
+        return ""  # a pattern is checked by Python's own engine, too
+    from jsonschema import Draft202012Validator, SchemaError
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
     try:
         Draft202012Validator.check_schema(schema)
         resolver = Registry().resolver_with_root(DRAFT202012.create_resource(schema))
         for _, part in parts(schema):
             if isinstance(part, dict) and isinstance(part.get("$ref"), str):
                 resolver.lookup(part["$ref"])
-        schema_errors(schema, {})
+        _errors(schema, {})
     except SchemaError as error:
         return f"invalid schema at {error.json_path}: {one_line(error.message, 100)}"
     except (CaseError, RecursionError, Unresolvable) as error:
         return f"invalid schema: {one_line(str(error), 120)}"
     return ""
-
-
-def _pattern(_validator: Any, pattern: str, text: Any, _schema: Json) -> Iterator[ValidationError]:
-    if isinstance(text, str) and not found(pattern, text, full=False):
-        yield ValidationError(f"{text!r} does not match {pattern!r}")
-
-
-_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
-"""As jsonschema's own, but with a time limit on patterns."""
 
 
 def _flaw(value: Any) -> str:

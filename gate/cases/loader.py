@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from gate.cases import expected, sealing
 from gate.errors import CaseError
 from gate.system import jsonl, schema
@@ -50,6 +48,27 @@ def load(name: str, fixtures: Path) -> CaseFile:
     return _loaded(path, jsonl.read(path), fixtures)
 
 
+def parse(row: Any, fixtures: Path) -> Case:
+    """One row of a case file, with the tools and the system prompt that it names of `fixtures`. Raises CaseError."""
+    _check_shape(row)
+    offered = tools(row.get("tools", []), fixtures)
+    if problems := expected.check(row["expect"], offered):
+        raise CaseError(f"case {row['id']!r}: expect: " + "; ".join(problems))
+    return Case(
+        id=row["id"],
+        messages=_messages(row, fixtures),
+        tools=offered,
+        expect=row["expect"],
+        split=row["split"],
+        tags=tuple(row.get("tags", [])),
+        source=row.get("source", ""),
+        max_tokens=row.get("max_tokens", MAX_TOKENS),
+        replaces=row.get("replaces", ""),
+        calls=expected.ExpectedCalls(row["id"], row["expect"], offered),
+        answer=expected.ExpectedAnswer(row["id"], row["expect"]),
+    )
+
+
 def files(fixtures: Path) -> list[str]:
     """The names of all case files, sealed ones by the name that a suite gives them."""
     folder = fixtures / "cases"
@@ -64,14 +83,17 @@ def _sealed(path: Path, fixtures: Path) -> CaseFile:
         rows = [(n, row | {"split": HELD_OUT}) for n, row in jsonl.parsed(text, where=path)]
         return _loaded(path, rows, fixtures)
     except (CaseError, TypeError):
-        raise CaseError(f"{path}: what is sealed is no case file: unseal and mend it") from None
+        raise CaseError(f"{path}: what is sealed is no case file: unseal and fix it") from None
 
 
 def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> CaseFile:
     cases: dict[str, Case] = {}
     for number, row in rows:
         where = f"{path}:{number}"
-        case = _case(row, fixtures, where)
+        try:
+            case = parse(row, fixtures)
+        except CaseError as error:
+            raise CaseError(f"{where}: {error}") from error
         if case.id in cases:
             raise CaseError(f"{where}: id {case.id!r} stands twice in this file: give the new case a new id")
         cases[case.id] = case
@@ -87,9 +109,17 @@ def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> Case
     return CaseFile(every, _sha256(asked()), tuple(marks))
 
 
-def tools(name: str, fixtures: Path) -> list[Json]:
-    """The tools of `fixtures/tools/<name>.json`, checked. Raises CaseError."""
-    return _tools(name, fixtures, str(fixtures / "tools"))
+def tools(named: str | list[Json], fixtures: Path) -> list[Json]:
+    """Tools, or those of `fixtures/tools/<named>.json`, checked. Raises CaseError."""
+    if isinstance(named, list):
+        return _checked_tools(named)
+    path = fixtures / "tools" / f"{named}.json"
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+        raise CaseError(f"tools {named!r}: there is no {path} (known: {known})") from error
+    return _tools_file(path, changed)
 
 
 def marks(case: Case) -> tuple[str, str]:
@@ -122,87 +152,47 @@ def _sha256(items: Iterable[str]) -> str:
     return seen.hexdigest()
 
 
-def _case(row: Any, fixtures: Path, where: str) -> Case:
-    _check_shape(row, where)
-    offered = _tools(row.get("tools", []), fixtures, where)
-    if problems := expected.check(row["expect"], offered):
-        raise CaseError(f"{where}: case {row['id']!r}: expect: " + "; ".join(problems))
-    return Case(
-        id=row["id"],
-        messages=_messages(row, fixtures, where),
-        tools=offered,
-        expect=row["expect"],
-        split=row["split"],
-        tags=tuple(row.get("tags", [])),
-        source=row.get("source", ""),
-        max_tokens=row.get("max_tokens", MAX_TOKENS),
-        replaces=row.get("replaces", ""),
-        calls=expected.ExpectedCalls(row["id"], row["expect"], offered),
-        answer=expected.ExpectedAnswer(row["id"], row["expect"]),
-    )
-
-
-def _messages(row: Json, fixtures: Path, where: str) -> list[Json]:
+def _messages(row: Json, fixtures: Path) -> list[Json]:
     """The messages, with the system prompt that the case names in front, and its suffix behind that."""
     messages, name, suffix = row["messages"], row.get("system"), row.get("system_suffix")
     given = messages[0]["content"] or "" if messages[0]["role"] == "system" else None
     if name is not None and given is not None:
-        raise CaseError(f"{where}: case {row['id']!r}: names a system prompt and has a system message: keep one")
-    system = _system(fixtures / "systems" / f"{name}.txt", where) if name is not None else given
+        raise CaseError(f"case {row['id']!r}: names a system prompt and has a system message: keep one")
+    system = _system(fixtures / "systems" / f"{name}.txt") if name is not None else given
     texts = [text for text in (system, suffix) if text is not None]
     rest = messages[1:] if given is not None else messages
     return [{"role": "system", "content": "\n\n".join(texts)}, *rest] if texts else messages
 
 
-def _system(path: Path, where: str) -> str:
+def _system(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(sorted(each.stem for each in path.parent.glob("*.txt"))) or "none"
-        raise CaseError(f"{where}: system {path.stem!r}: {path} cannot be read (known: {known}): {error}") from error
+        raise CaseError(f"system {path.stem!r}: {path} cannot be read (known: {known}): {error}") from error
 
 
-def _check_shape(row: Any, where: str) -> None:
+def _check_shape(row: Any) -> None:
     if error := schema.error("case", row):
-        raise CaseError(f"{where}: {error.json_path.replace('$', 'case', 1)}: {error.message[:300]}")
-
-
-def _tools(tools: str | list[Json], fixtures: Path, where: str) -> list[Json]:
-    if isinstance(tools, list):
-        return _checked_tools(tools, where)
-    path = fixtures / "tools" / f"{tools}.json"
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as error:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
-        raise CaseError(f"{where}: tools {tools!r}: there is no {path} (known: {known})") from error
-    return _tools_file(path, changed)
+        raise CaseError(f"{error.json_path.replace('$', 'case', 1)}: {error.message[:300]}")
 
 
 @cache
 def _tools_file(path: Path, _changed: int) -> list[Json]:
     try:
         value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+        if not isinstance(value, list) or not value:
+            raise CaseError(f"{path}: must be a list of OpenAI tools, and not an empty one")
+        return _checked_tools(value)
     except (OSError, UnicodeDecodeError) as error:
         raise CaseError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(value, list) or not value:
-        raise CaseError(f"{path}: must be a list of OpenAI tools, and not an empty one")
-    return _checked_tools(value, str(path))
+    except CaseError as error:
+        raise CaseError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
-def _checked_tools(tools: list[Json], where: str) -> list[Json]:
-    names = []
-    for tool in tools:
-        function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise CaseError(f'{where}: a tool must be {{"type": "function", "function": {{"name": …}}}}')
-        names.append(function["name"])
-        try:
-            jsonschema.Draft202012Validator.check_schema(function.get("parameters", {}))
-        except jsonschema.exceptions.SchemaError as error:
-            raise CaseError(f"{where}: tool {names[-1]!r}: parameters are no JSON Schema: {error.message}") from error
-    if len(set(names)) != len(names):
-        raise CaseError(f"{where}: two tools have the same name")
+def _checked_tools(tools: list[Json]) -> list[Json]:
+    if problems := expected.tools_problems(tools):
+        raise CaseError("; ".join(problems))
     return tools
 
 

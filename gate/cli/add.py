@@ -19,10 +19,11 @@ from gate.authoring.draft import Draft, Options, asked_for
 from gate.authoring.redaction.redactor import plain
 from gate.authoring.sources import Captured
 from gate.cases import loader
+from gate.cases.matchers.matcher import describe_call
 from gate.cli.options import add_fixtures
 from gate.errors import CaseError, GateError
 from gate.system import jsonl
-from gate.system.text import clean, lines, one_line, wanted_call
+from gate.system.text import clean, lines, one_line
 from gate.types import DEV, HELD_OUT, SPLITS, Case
 
 if TYPE_CHECKING:
@@ -182,11 +183,11 @@ def _show(draft: Draft) -> None:
     for message in draft.case.messages:
         _show_line(message["role"], message["content"] or "")
         for call in message.get("tool_calls", []):
-            _show_line("", wanted_call(call["function"]))
+            _show_line("", describe_call(call["function"]))
     names = ", ".join(tool["function"]["name"] for tool in draft.case.tools)
     _show_line("tools", names or "none")
     for call in draft.calls:
-        _show_line("model did", wanted_call(call))
+        _show_line("model did", describe_call(call))
     if draft.content:
         _show_line("model said", draft.content)
     for why in draft.why:

@@ -168,13 +168,11 @@ def _imported(found: Found, given: argparse.Namespace) -> int:
 def checked(found: Found, *, split: str) -> Iterator[tuple[str, Json | Refused]]:
     """Each case with its split, and a refusal in its place where it stands twice or gate would not have it."""
     seen: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "cases").mkdir()
-        for category, row in found:
-            yield category, row if isinstance(row, Refused) else _checked(row, split, seen, Path(folder))
+    for category, row in found:
+        yield category, row if isinstance(row, Refused) else _checked(row, split, seen)
 
 
-def _checked(row: Json, split: str, seen: dict[str, str], folder: Path) -> Json | Refused:
+def _checked(row: Json, split: str, seen: dict[str, str]) -> Json | Refused:
     words = _digest(row.get("messages"))
     side = SPLITS[int(words, 16) % 2] if split == "half" else split
     case = {key: value for key, value in row.items() if key not in ("tags", "source", "split")}
@@ -184,24 +182,22 @@ def _checked(row: Json, split: str, seen: dict[str, str], folder: Path) -> Json 
     for key, why in ((question, "the same question with the same tools stands twice"), (named, "its id stands twice")):
         if key in seen:
             return Refused(where, why, f"first {seen[key]}")
-    if refused := _fault(case, where, folder):
+    if refused := _fault(case, where):
         return refused
     seen[question] = seen[named] = where
     return case
 
 
-def _fault(case: Json, where: str, folder: Path) -> Refused | None:
+def _fault(case: Json, where: str) -> Refused | None:
     """Why a run would not load this case, or would call its own expected calls a miss."""
     try:
-        (folder / "cases" / "one.jsonl").write_text(_lines([case]), encoding="utf-8")
-        loaded = loader.load("one.jsonl", folder).cases[0]
-        missed = unreachable(loaded)
+        _lines([case]).encode()
+        missed = unreachable(loader.parse(case, Path()))
     except UnicodeEncodeError as error:
         return Refused(where, "half of a surrogate pair, which is no text", f"U+{ord(error.object[error.start]):04X}")
     except CaseError as error:
-        text = str(error).partition(".jsonl:1: ")[2] or str(error)
         expected = "its expected call is none that its tools allow"
-        return Refused(where, expected if ": expect: " in text else "gate loads no such case", text)
+        return Refused(where, expected if ": expect: " in str(error) else "gate loads no such case", str(error))
     return Refused(where, "its own expected call would be a miss", missed) if missed else None
 
 

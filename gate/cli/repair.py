@@ -158,7 +158,7 @@ def _write(
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:
     """What each case that is used asks, and its rows, to know either again."""
-    from gate.cases.normalize import asking
+    from gate.cases.asked import asking
 
     marks = built.used
     asked = {miss.mark: [asking(miss.case.messages)] for miss in found.misses if miss.mark in marks}

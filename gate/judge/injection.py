@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from gate.cases.normalize import unmasked
+
 LONGEST = 6000
 """Characters of an answer that a judge is shown at most; a longer one buries its prompt."""
-
-_LOOKALIKE = str.maketrans("абвгдежзикмнортсухіјѕԁαεικνορτυχω", "abbrdex3ukmhoptcyxijsdaeiкvoptuxw".replace("к", "k"))
-"""Cyrillic and Greek letters that look like Latin ones, or are read as them."""
 
 _READER = r"(?:judge|grader|evaluator|scorer|rater|reviewer|assessor|examiner)"
 _BEFORE = r"(?:previous|prior|above|earlier|preceding|former|all|everything|your|these|those|any)"
@@ -70,7 +69,7 @@ _RULES = {name: re.compile("|".join(patterns)) for name, patterns in _PATTERNS.i
 
 def suspicion(answer: str) -> str:
     """Why an answer must not be judged; empty when it may be. An empty answer, and one of marks alone, must not."""
-    text = plain(answer)
+    text = unmasked(answer)
     if not any(character.isalnum() for character in text):
         return "says nothing"
     if len(answer) > LONGEST:
@@ -78,15 +77,6 @@ def suspicion(answer: str) -> str:
     if hidden := _hidden(answer):
         return f"holds invisible characters (U+{ord(hidden):04X})"
     return next((name for name, pattern in _RULES.items() if pattern.search(text)), "")
-
-
-def plain(answer: str) -> str:
-    """A text as its reader sees it: compatibility forms, lookalikes and accents folded, nothing invisible."""
-    text = unicodedata.normalize("NFKD", answer)
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Mn", "Cc") or c == "\n")
-    text = text.casefold().replace("’", "'").replace("‘", "'")
-    text = re.sub(r"[^\S\n]+", " ", text.translate(_LOOKALIKE))
-    return re.sub(r"(?<!\w)(?:\w[ .*_-]){4,}\w(?!\w)", lambda spaced: re.sub(r"\W|_", "", spaced[0]), text)
 
 
 def _hidden(answer: str) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 
 import regex
 
+from gate.cases.normalize import visible
 from gate.errors import CaseError
 from gate.system.text import one_line, show
 from gate.types import Json
@@ -34,8 +35,6 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 LONGEST_WORD = 30
 """Characters that count as one word; more without a space count as several, so that no text hides in one."""
 
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘‛ʼʹ＇′´", "'"))
-_UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}\p{N}]+)*|[.!?]+")
 """A word, or an end of a sentence: no phrase goes over one ("No. Problem found.")."""
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -95,7 +94,7 @@ def load(name: str, fixtures: Path) -> Voice:
 
 def faults(text: str, voice: Voice) -> list[str]:
     """What in an answer breaks the voice, a line each; empty when it is kept. <think> marks hide what is in them."""
-    plain = _plain(_spoken(text))
+    plain = visible(_spoken(text))
     words = _words(plain)
     if not any(word != "." for word in words):
         return ["says nothing"]
@@ -118,11 +117,6 @@ def _spoken(text: str) -> str:
     return "".join(said)
 
 
-def _plain(text: str) -> str:
-    """A text as its reader sees it: compatibility forms folded, apostrophes straight, nothing invisible."""
-    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text.translate(_APOSTROPHES)))
-
-
 def _words(text: str) -> list[str]:
     """Its words without case, and "." for each end of a sentence."""
     found = _WORD.findall(unicodedata.normalize("NFKC", text.casefold()))
@@ -138,7 +132,7 @@ def _phrases(words: list[str], voice: Voice) -> Iterator[str]:
 
 
 def _sought(phrase: str) -> str:
-    return " ".join(_words(_plain(phrase))).strip(". ")
+    return " ".join(_words(visible(phrase))).strip(". ")
 
 
 def _openings(words: list[str], voice: Voice) -> Iterator[str]:

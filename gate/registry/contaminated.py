@@ -83,18 +83,15 @@ def among(given: Sequence[Case], burned: Mapping[str, str]) -> dict[int, str]:
     """The numbers of the cases that are burned, each with the id of the burned case that it is, or asks like."""
     if not burned:
         return {}
-    from gate.cases import (
-        normalize,
-        similarity,
-    )  # regex and numpy: most runs have no burned case, and need not wait for them
+    from gate.cases import asked, similarity  # numpy: most runs have no burned case, and need not wait for it
 
-    marks = [asked for _, asked in loader.all_marks(given)]
+    marks = [question for _, question in loader.all_marks(given)]
     found = {number: burned[mark] for number, mark in enumerate(marks) if mark in burned}
-    texts = {number: normalize.ways(case.messages) for number, case in enumerate(given) if number not in found}
+    texts = {number: asked.ways(case.messages) for number, case in enumerate(given) if number not in found}
     worded = {number: next((text for text in each if text in burned), "") for number, each in texts.items()}
     found |= {number: burned[text] for number, text in worded.items() if text}
     left = {number: each for number, each in texts.items() if number not in found}
-    near = similarity.asked(left, tuple(text for text in burned if normalize.END in text))
+    near = similarity.nearly_asked(left, tuple(text for text in burned if asked.END in text))
     return found | {number: burned[text] for number, text in near.items()}
 
 

@@ -2,8 +2,8 @@
 
 What a case says, and when two texts say nearly the same, is settled as in P19 (gate.preflight.checks.leakage): rows
 that pass here pass there. Beyond that a row may not hold a case's words with others around them, nor say them in
-letters that only look other (gate.cases.normalize.plain). Held-out cases are read to compare with, and nothing of them
-is told.
+letters that only look other (gate.cases.normalize.appearance). Held-out cases are read to compare with, and nothing of
+them is told.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import regex
 
 from gate.cases import loader
 from gate.cases import training_rows as training
-from gate.cases.near_duplicates import Known, normal
-from gate.cases.normalize import bare, long, plain
+from gate.cases.asked import case_texts, long, row_texts
+from gate.cases.matchers.matcher import literals
+from gate.cases.normalize import appearance, unspaced, words
 from gate.cases.similarity import MOST, Index, nearly
 from gate.errors import CaseError
 from gate.preflight.checks import leakage
 from gate.repair.rows import Row
+from gate.system.memoize import memoized
 from gate.types import HELD_OUT, Case, Json
 
 SAME, WORDED, NEAR = "asks what a case asks", "asks it in the same words", "asks nearly what a case asks"
@@ -40,7 +41,7 @@ _WORD = regex.compile(r"\p{L}+|\d+")
 """What a phrase may offer openly; a path or an id that it shares with a held-out case is that case's."""
 _NAMED = regex.compile(r"\d|\w[/._-]\w")
 """What tells a path or an id from a word."""
-_plain = lru_cache(maxsize=100_000)(plain)
+_plain = lru_cache(maxsize=100_000)(appearance)
 """Values come again and again."""
 
 
@@ -71,11 +72,11 @@ class _Open:
     """What anyone may read, made plain: does it say some words?"""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._text = "  ".join(f" {plain(text)} " for text in texts)
+        self._text = "  ".join(f" {appearance(text)} " for text in texts)
         self._words = set(self._text.split())
 
-    def says(self, words: str) -> bool:
-        return self._words.issuperset(words.split()) and f" {words} " in self._text
+    def says(self, said: str) -> bool:
+        return self._words.issuperset(said.split()) and f" {said} " in self._text
 
 
 class Guard:
@@ -92,14 +93,14 @@ class Guard:
         self._exact: set[str] = set()
         self._owners: defaultdict[str, set[str]] = defaultdict(set)
         for case in every:
-            texts = list(leakage.case_texts(case.messages))
+            texts = list(case_texts(case.messages))
             self._exact.update(texts)
-            for text in filter(None, map(plain, texts)):
+            for text in filter(None, map(appearance, texts)):
                 self._owners[text].add("" if case.split == HELD_OUT else loader.marks(case)[1])
-        self._known = Known(list(dict.fromkeys(normal(text) or text for text in self._exact)))
+        self._known = Index(list(dict.fromkeys(words(text) or text for text in self._exact)))
         self._texts = list(self._owners)
-        self._bare = set(map(bare, self._texts))
-        self._index = Index([bare(text) for text in self._texts])
+        self._bare = set(map(unspaced, self._texts))
+        self._index = Index([unspaced(text) for text in self._texts])
         self._short = Within(text for text, whose in self._owners.items() if not long(text) and _apart(text, whose))
         held = [case for case in every if case.split == HELD_OUT]
         self._held = [_about(case) for case in held]
@@ -123,30 +124,30 @@ class Guard:
     def others(self, messages: Sequence[Json], mark: str) -> bool:
         """Does a conversation say what another case than this one says?"""
         row = Row([*messages, {"role": "assistant", "content": ""}], [], "", "")
-        short = {asker for text in self._short.found(plain(_said(row)[0])) for asker in self._owners[text]}
+        short = {asker for text in self._short.found(appearance(_said(row)[0])) for asker in self._owners[text]}
         return bool((self._askers(messages) | short) - {mark})
 
     def _askers(self, messages: Sequence[Json]) -> set[str]:
         """The marks of the dev cases that ask the same or nearly; an empty one for all that are held out."""
-        texts = [bare(plain(text)) for text in leakage.case_texts(list(messages))]
+        texts = [unspaced(appearance(text)) for text in case_texts(messages)]
         near = [self._texts[known] for _, known, *much in self._index.pairs(texts) if nearly(self._texts[known], *much)]
         return {mark for text in near for mark in self._owners[text]}
 
     def _near(self, rows: Iterable[Row]) -> dict[str, float]:
         """The plain texts that are near to one of a case, with their similarity."""
-        texts = list({normal(text) or text: None for row in rows for text in leakage.row_texts(row.messages) if text})
+        texts = list({words(text) or text: None for row in rows for text in row_texts(row.messages) if text})
         found: dict[str, float] = {}
-        for number, _, similarity in self._known.pairs(texts):
+        for number, _, similarity in self._known.near(texts):
             found[texts[number]] = max(similarity, found.get(texts[number], 0))
         return found
 
     def _asked(self, row: Row, near: dict[str, float]) -> str:
         if not near:
             return ""
-        texts = [text for text in leakage.row_texts(row.messages) if text]
+        texts = [text for text in row_texts(row.messages) if text]
         if any(text in self._exact for text in texts):
             return SAME
-        alike = max((near.get(normal(text) or text, 0) for text in texts), default=0)
+        alike = max((near.get(words(text) or text, 0) for text in texts), default=0)
         return "" if not alike else WORDED if alike == 1 else NEAR
 
     def _holding(self, rows: Sequence[Row]) -> set[int]:
@@ -154,10 +155,10 @@ class Guard:
         found: set[int] = set()
         everything: list[str] = []
         for number, row in enumerate(rows):
-            asked, *users = map(plain, _said(row))
-            if self._short.found(asked) or any(bare(text) in self._bare for text in (asked, *users)):
+            asked, *users = map(appearance, _said(row))
+            if self._short.found(asked) or any(unspaced(text) in self._bare for text in (asked, *users)):
                 found.add(number)
-            everything.append(bare(" ".join((asked, plain(_answer(row))))))
+            everything.append(unspaced(" ".join((asked, appearance(_answer(row))))))
         for number, known, _, share in self._index.pairs(everything):
             if share >= MOST and long(self._texts[known]):
                 found.add(number)
@@ -187,7 +188,7 @@ def _apart(text: str, whose: set[str]) -> bool:
 
 def _said(row: Row) -> list[str]:
     """The whole prompt of a row's last turn, then each of the user's texts, where that is another."""
-    *users, whole = leakage.row_texts(row.messages)
+    *users, whole = row_texts(row.messages)
     return [whole, *(text for text in users if text and text != whole)]
 
 
@@ -196,8 +197,10 @@ def _answer(row: Row) -> str:
 
 
 def _about(case: Case) -> _Held:
-    *_, whole = leakage.case_texts(case.messages)
-    return _Held(f" {plain(whole)} ", frozenset((name, plain(value)) for name, value in leakage.case_values(case)))
+    *_, whole = case_texts(case.messages)
+    return _Held(
+        f" {appearance(whole)} ", frozenset((name, appearance(value)) for name, value in leakage.case_values(case))
+    )
 
 
 def _parts(held: Sequence[Case], open_: Iterable[Case], offered: Iterable[str]) -> Iterator[str]:
@@ -207,28 +210,28 @@ def _parts(held: Sequence[Case], open_: Iterable[Case], offered: Iterable[str]) 
     tools = {key: _Open(json.dumps(tool, ensure_ascii=False) for tool in each) for key, each in schemas.items()}
     for case in held:
         for part, shortest in _tokens(case):
-            words = plain(part)
-            shown = known.says(words) or tools[id(case.tools)].says(words)
-            if len(bare(words)) >= shortest and not (shown or (_WORD.fullmatch(part) and phrases.says(words))):
-                yield words
+            looks = appearance(part)
+            shown = known.says(looks) or tools[id(case.tools)].says(looks)
+            if len(unspaced(looks)) >= shortest and not (shown or (_WORD.fullmatch(part) and phrases.says(looks))):
+                yield looks
 
 
 def _tokens(case: Case) -> Iterator[tuple[str, int]]:
     """What its expected values are made of, flags aside, and paths and ids of its text; how long each must be."""
     for value in _literals(case):
         yield from ((part, SHORTEST) for part in _APART.split(value) if not part.startswith("-"))
-    for text in leakage.case_texts(case.messages):
+    for text in case_texts(case.messages):
         parts = (part.strip("-.:!?/") for part in _APART.split(text))
         yield from ((part, LEAST_SAID) for part in parts if _NAMED.search(part))
 
 
 def _told(case: Case) -> Iterator[str]:
-    yield from leakage.case_texts(case.messages)
+    yield from case_texts(case.messages)
     yield from _literals(case)
 
 
 def _literals(case: Case) -> Iterator[str]:
-    yield from (str(value) for call in case.expect.get("calls", []) for value in leakage.literals(call["arguments"]))
+    yield from (str(value) for call in case.expect.get("calls", []) for value in literals(call["arguments"]))
 
 
 def _values(messages: Sequence[Json]) -> set[tuple[str, str]]:
@@ -242,13 +245,11 @@ def _telling(_name: str, value: str, schema: str) -> bool:
     return leakage.distinctive(value) and f" {value} " not in schema
 
 
-_SCHEMAS: dict[tuple[int, str], tuple[Any, str]] = {}
-
-
 def _schema(name: str, tools: Sequence[Json]) -> str:
-    """A tool's words, made plain, a space at either end; remembered by the very list of tools."""
-    key = (id(tools), name)
-    if key not in _SCHEMAS:
-        own = next((tool for tool in tools if tool["function"]["name"] == name), {})
-        _SCHEMAS[key] = (tools, f" {plain(json.dumps(own, ensure_ascii=False))} ")
-    return _SCHEMAS[key][1]
+    return _looks(next((tool for tool in tools if tool["function"]["name"] == name), {}))
+
+
+@memoized(4_096)
+def _looks(tool: Json) -> str:
+    """A tool's words by their appearance, a space at either end."""
+    return f" {appearance(json.dumps(tool, ensure_ascii=False))} "

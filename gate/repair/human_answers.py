@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gate.cases.matchers.matcher import UnknownError
 from gate.errors import CaseError
 from gate.repair.misses import Miss
-from gate.repair.rows import UnknownError, calls, faults, spoken
+from gate.repair.rows import calls, faults, spoken
 from gate.system import jsonl
 from gate.system.text import show
 from gate.types import Json

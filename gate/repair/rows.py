@@ -6,21 +6,16 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gate.cases import answer
 from gate.cases import expected as expect
-from gate.cases.matchers import matcher
+from gate.cases.matchers.matcher import UnknownError, named_value
 from gate.repair.misses import FINAL, NO_TOOL
 from gate.types import Case, Json
 
 SLOTS, TEACHER, ANSWERS, KEPT = "slots", "teacher", "answers", "kept"
 """Where a row comes from: phrases with slots, a teacher, a person's wording, phrases of what already passed."""
 ORIGINS = (SLOTS, TEACHER, ANSWERS, KEPT)
-
-
-class UnknownError(LookupError):
-    """An expectation names no value: a pattern, a schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +63,10 @@ def head(messages: Sequence[Json]) -> list[Json]:
 
 def calls(case: Case) -> list[Json]:
     """The calls that a case wants, a concrete one for each. Raises UnknownError where a matcher names no value."""
-    made = [{"name": each["name"], "arguments": sample(each["arguments"])} for each in case.expect["calls"]]
+    made = [{"name": each["name"], "arguments": named_value(each["arguments"])} for each in case.expect["calls"]]
     if reasons := expect.compare(case.expect, made, case.tools):
         raise UnknownError(reasons[0])
     return made
-
-
-def sample(expected: Any) -> Any:
-    """A value that matches: of `$any` the first that names one, `$optional` left out. Raises UnknownError."""
-    name = matcher(expected)
-    if name == "$any":
-        return _first(expected[name])
-    if name in ("$text", "$number", "$literal"):
-        return expected[name]
-    if name:
-        raise UnknownError(f"{name} names no value")
-    if isinstance(expected, dict):
-        return {key: sample(each) for key, each in expected.items() if matcher(each) != "$optional"}
-    return [sample(each) for each in expected] if isinstance(expected, list) else expected
 
 
 def faults(case: Case, content: str, called: list[Json]) -> list[str]:
@@ -94,15 +75,6 @@ def faults(case: Case, content: str, called: list[Json]) -> list[str]:
     if "answer" in case.expect:
         found += list(answer.reasons(case.expect["answer"], content))
     return found or ([] if called or content.strip() else ["it is empty"])
-
-
-def _first(alternatives: list[Any]) -> Any:
-    for each in alternatives:
-        try:
-            return sample(each)
-        except UnknownError as error:
-            unknown = error
-    raise unknown
 
 
 def _category(messages: list[Json]) -> str:

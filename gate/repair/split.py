@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.cases.near_duplicates import LEAST, normal, shingles
+from gate.cases.normalize import words
+from gate.cases.similarity import LEAST, shingles
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -60,7 +61,7 @@ def split(
 
 def grouped(said: Sequence[Sequence[str]]) -> list[list[int]]:
     """Numbers of rows that say the same or nearly the same, directly or through others, together."""
-    plain = [[normal(text) or text for text in texts] for texts in said]
+    plain = [[words(text) or text for text in texts] for texts in said]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(name for names in plain for name in names))}
     labels = np.arange(len(numbers))
     for names in plain:  # a conversation's texts belong together
@@ -87,7 +88,7 @@ def _candidates(labels: Ints, sets: Sequence[set[str]]) -> Iterator[tuple[int, i
     """Pairs that may be alike and are not together yet, the likeliest of a chunk first.
 
     Every pair that is alike shares SHARED of the rarest grams that each may miss and so many more (the prefix filter of
-    gate.cases.near_duplicates, for all with all). Texts of one phrase are alike by the hundred thousand; those that are
+    gate.cases.similarity, for all with all). Texts of one phrase are alike by the hundred thousand; those that are
     together already are passed over unlooked.
     """
     matrix, sizes = _rarest(sets), np.array([len(each) for each in sets])

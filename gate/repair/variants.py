@@ -10,8 +10,8 @@ import numpy as np
 
 from gate.authoring.importers.openai_chat import literal
 from gate.cases import expected
-from gate.cases.matchers import matcher
-from gate.cases.near_duplicates import normal
+from gate.cases.matchers.matcher import is_optional
+from gate.cases.normalize import words
 from gate.repair import phrases
 from gate.repair.misses import FINAL, NO_TOOL, Miss, category
 from gate.repair.phrases import Phrase, Phrases
@@ -66,7 +66,7 @@ def _drawn(
             break
         book, phrase = ways[attempt % len(ways)]
         talk = phrases.drawn(book, phrase, random)
-        asked = normal(str(talk[0]["content"]))
+        asked = words(str(talk[0]["content"]))
         if asked in seen or not _sound(talk, case.tools):
             continue
         seen.add(asked)
@@ -98,7 +98,7 @@ def _shape(phrase: Phrase) -> list[tuple[str, ...]]:
 
 def _keys(wanted: Sequence[Json]) -> list[tuple[str, ...]]:
     """Of each call its tool and the arguments that it must have."""
-    must = [[k for k, v in call["arguments"].items() if matcher(v) != "$optional"] for call in wanted]
+    must = [[k for k, v in call["arguments"].items() if not is_optional(v)] for call in wanted]
     return sorted((call["name"], *sorted(keys)) for call, keys in zip(wanted, must, strict=True))
 
 

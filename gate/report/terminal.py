@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from gate.cases.matchers.matcher import describe_call
 from gate.report import confusion, judge_section
 from gate.report.shown import Shown
 from gate.report.table import cells, percent, short
-from gate.system.text import clean, wanted_call
+from gate.system.text import clean
 from gate.types import Json, Outcome, Part, Reply, Result, Verdict
 
 FRAGILE = 5
@@ -223,7 +224,7 @@ def _missing(shown: Shown) -> str:
 
 def _expected(expect: Json) -> str:
     if set(expect) <= {"calls", "order"} and "calls" in expect:
-        return ", ".join(wanted_call(call) for call in expect["calls"]) or "no call"
+        return ", ".join(describe_call(call) for call in expect["calls"]) or "no call"
     return json.dumps(expect, ensure_ascii=False)
 
 

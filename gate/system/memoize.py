@@ -1,4 +1,4 @@
-"""What was found out about a JSON value holds for every equal one: thousands of cases offer the same tools."""
+"""Memoize a function of one JSON value: thousands of cases offer the same tools."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
-Found = TypeVar("Found")
-PLAIN = 2
-"""The version of marshal whose bytes do not tell how often an object is used. They do tell 1 from true and from 1.0."""
+Result = TypeVar("Result")
+VERSION = 2
+"""The version of marshal whose bytes do not depend on how often an object is used. They do tell 1 from true and 1.0."""
 
 
-def recalled(most: int) -> Callable[[Callable[[Any], Found]], Callable[[Any], Found]]:
-    """Make a function of one value remember what it found for the `most` values that it saw last.
+def memoized(most: int) -> Callable[[Callable[[Any], Result]], Callable[[Any], Result]]:
+    """Keep the results of a function for the `most` JSON values that it was last called with.
 
-    A value that has changed is another one. What is found is shared: it must not be changed.
+    The key is the value as it is at the call, so a value that was changed is another one. A result is shared: it must
+    not be changed.
     """
 
-    def around(look: Callable[[Any], Found]) -> Callable[[Any], Found]:
-        known = lru_cache(maxsize=most)(lambda dumped: look(marshal.loads(dumped)))
+    def decorate(function: Callable[[Any], Result]) -> Callable[[Any], Result]:
+        cached = lru_cache(maxsize=most)(lambda dumped: function(marshal.loads(dumped)))
 
-        @wraps(look)
-        def recall(value: Any) -> Found:
+        @wraps(function)
+        def memoizing(value: Any) -> Result:
             try:
-                dumped = marshal.dumps(value, PLAIN)
-            except ValueError:  # an object of another kind: it is no JSON, and is looked at each time
-                return look(value)
-            return known(dumped)
+                dumped = marshal.dumps(value, VERSION)
+            except ValueError:  # no JSON value: it is not kept
+                return function(value)
+            return cached(dumped)
 
-        return recall
+        return memoizing
 
-    return around
+    return decorate

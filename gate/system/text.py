@@ -53,35 +53,5 @@ def parted(one: Sequence[object], other: Sequence[object]) -> int:
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def folded(text: str) -> str:
-    """A text without its case and its ways to compose a letter."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def wanted(value: Any, limit: int = 60) -> str:
-    """An expected value for a person to read: matchers as /pattern/, a or b, 3.1 ± 0.01; anything else as JSON."""
-    name = next(iter(value)) if isinstance(value, dict) and len(value) == 1 else ""
-    inner = value[name] if name else value
-    if name == "$regex":
-        return one_line(f"/{inner}/", limit)
-    if name == "$any" and isinstance(inner, list):
-        return one_line(" or ".join(wanted(each, limit) for each in inner), limit)
-    if name in ("$optional", "$literal"):
-        return wanted(inner, limit)
-    if isinstance(value, dict) and "$number" in value:
-        return one_line(f"{value['$number']} ± {value.get('tolerance', 0)}", limit)
-    return {"$anything": "anything"}.get(name) or show(value, limit)
-
-
-def wanted_call(call: Any) -> str:
-    """An expected call: terminal(command=/ls( -l)?/). Arguments that may be absent are left out."""
-    if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
-        return show(call, 150)
-    named = [
-        f"{key}={wanted(v)}" for key, v in call["arguments"].items() if not (isinstance(v, dict) and "$optional" in v)
-    ]
-    return one_line(f"{call.get('name')}({', '.join(named)})", 150)
-
-
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode() if character != "\t" else " "

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gate.cases.near_duplicates import normal
+from gate.cases.normalize import words
 from gate.checkpoints.checkpoint import identify
 from gate.errors import AskError
 from gate.models.client import Client
@@ -59,7 +59,7 @@ def rows(recipe: Recipe) -> list[Json]:
 def agrees(answer: str, gold: Any) -> bool:
     """The same JSON value, every key of a gold object, or the same words."""
     if isinstance(gold, str):
-        return normal(answer) == normal(gold)
+        return words(answer) == words(gold)
     try:
         given = json.loads(answer)
     except ValueError:

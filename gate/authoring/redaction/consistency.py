@@ -9,7 +9,8 @@ from typing import Any
 
 from gate.authoring.redaction.redactor import Redactor, whose
 from gate.authoring.redaction.scan import PLACEHOLDER, Secret, texts, under
-from gate.cases.json_schema import found
+from gate.cases.json_schema import pattern_matches
+from gate.cases.matchers.matcher import MATCHERS
 from gate.errors import CaseError
 from gate.types import Json
 
@@ -65,7 +66,8 @@ def _wanted(value: Any, where: str, pattern: bool = False) -> Iterator[tuple[str
     if isinstance(value, dict):
         for key, part in value.items():
             if not (key == "name" and "arguments" in value):  # a tool's name is no text of the question
-                yield from _wanted(part, under(where, key), key in ("$regex", "regex", "pattern"))
+                is_pattern = key in ("regex", "pattern") or (key in MATCHERS and MATCHERS[key].is_pattern)
+                yield from _wanted(part, under(where, key), is_pattern)
     elif isinstance(value, list):
         for number, part in enumerate(value):
             yield from _wanted(part, f"{where}[{number}]", pattern)
@@ -111,7 +113,7 @@ def _lost(text: str, pattern: bool, gone: list[Taken], asked: str, left: str) ->
 def _meets(text: str, pattern: bool, given: str, *, full: bool = False) -> bool:
     if pattern:
         try:
-            return found(text, given, full=full)
+            return pattern_matches(text, given, full=full)
         except CaseError:  # it takes too long, which the case's own check tells
             return False
     if full or (len(text) < LEAST and "@" not in text):

@@ -13,24 +13,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gate.cases import loader, sealing, training_rows
-from gate.cases.matchers import matcher
-from gate.cases.near_duplicates import Known, normal
+from gate.cases.asked import case_texts, row_texts
+from gate.cases.matchers.matcher import literals
+from gate.cases.normalize import words
+from gate.cases.similarity import Index, by_words
 from gate.errors import GateError
 from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
 from gate.preflight.rule import rule
 from gate.system.text import show
-from gate.types import Case, Json
+from gate.types import Case
 
 KINDS = "adapter mlx gguf url scripted"
-WORDS = 5
-"""Fewer words than these, said after an earlier turn ("yes, do it"), are no trace of a case by themselves."""
 _MARKER = re.compile(r"<\|[^|<>]{1,40}\|>|</?[a-z_]{1,30}>|\[/?[A-Z_]{1,30}\]")
 _SPEAKER = re.compile(r"\s*(?:user|human)\s*[:\n]\s*", re.IGNORECASE)
 Files = tuple[tuple[Path, int], ...]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +113,16 @@ def _compared(train: Files, suites: Files, fixtures: Path) -> dict[str, list[str
 
 def _alike(asked: Sequence[Asked], trained: Rows) -> dict[str, list[str]]:
     """One line for each case and kind, with the nearest row and the number of them all."""
-    owners = _by_words((text, case) for case in asked for text in case.texts)
-    plain = _by_words((text, text) for text in trained.texts)
-    known, given = list(owners), list(plain)
+    owners = by_words((text, case) for case in asked for text in case.texts)
+    rows = by_words((text, text) for text in trained.texts)
+    known, given = list(owners), list(rows)
     hits: defaultdict[tuple[str, str], list[tuple[float, str, str]]] = defaultdict(list)
-    for row, one, similarity in Known(known).pairs(given):
+    for row, one, similarity in Index(known).near(given):
         for case in owners[known[one]]:
-            for text in plain[given[row]]:
+            for text in rows[given[row]]:
                 kind, how = _kind(text, case, similarity)
                 hits[kind, case.name] += [(similarity, where, how) for where in trained.texts[text]]
     return {kind: list(_lines(hits, kind)) for kind in ("same", "near")}
-
-
-def _by_words(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
-    """The second of each pair by the plain words of the first; by the text itself where it has none."""
-    found: defaultdict[str, list[T]] = defaultdict(list)
-    for text, one in pairs:
-        found[normal(text) or text].append(one)
-    return found
 
 
 def _kind(text: str, case: Asked, similarity: float) -> tuple[str, str]:
@@ -166,13 +157,6 @@ def _asked(path: Path, fixtures: Path) -> Iterator[Asked]:
         yield Asked(f"{path} {case.id} ({case.split})", tuple(case_texts(case.messages)), values)
 
 
-def case_texts(messages: list[Json]) -> Iterator[str]:
-    users = [message["content"] or "" for message in messages if message["role"] == "user"]
-    if users and (len(users) == 1 or len(users[-1].split()) >= WORDS):
-        yield users[-1]
-    yield _prompt(messages)
-
-
 def _trained(paths: Iterable[Path]) -> Rows:
     trained = Rows()
     for path in paths:
@@ -197,35 +181,6 @@ def _trained(paths: Iterable[Path]) -> Rows:
     return trained
 
 
-def row_texts(messages: list[Json]) -> Iterator[str]:
-    """Every user message, and every prompt that an assistant turn answers."""
-    for number, message in enumerate(messages):
-        if message.get("role") == "user":
-            yield _text(message.get("content"))
-        elif message.get("role") == "assistant":
-            yield _prompt(messages[:number])
-
-
-def _prompt(messages: Iterable[Json]) -> str:
-    """What was said and called, without the instructions."""
-    said = [message for message in messages if message.get("role") not in ("system", "developer")]
-    return "\n".join(filter(None, (part for message in said for part in _parts(message))))
-
-
-def _parts(message: Json) -> Iterator[str]:
-    yield _text(message.get("content"))
-    for name, arguments in training_rows.calls(message):
-        yield f"{name} {json.dumps(training_rows.parsed(arguments), sort_keys=True, ensure_ascii=False)}"
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(
-            part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return content if isinstance(content, str) else ""
-
-
 def _segments(text: Any) -> Iterator[str]:
     """What stands between the markers of a rendered text: one of them is what the user said."""
     for part in _MARKER.split(text) if isinstance(text, str) else ():
@@ -239,30 +194,17 @@ def leaves(value: Any) -> Iterator[str]:
         for part in value.values() if isinstance(value, dict) else value:
             yield from leaves(part)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield normal(str(value))
+        yield words(str(value))
 
 
 def case_values(case: Case) -> frozenset[tuple[str, str]]:
-    schemas = {tool["function"]["name"]: f" {normal(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
+    schemas = {tool["function"]["name"]: f" {words(json.dumps(tool, ensure_ascii=False))} " for tool in case.tools}
     found = set()
     for call in case.expect.get("calls", []):
-        values = {normal(str(value)) for value in literals(call["arguments"])}
+        values = {words(str(value)) for value in literals(call["arguments"])}
         known = schemas.get(call["name"], "")
         found |= {(call["name"], value) for value in values if distinctive(value) and f" {value} " not in known}
     return frozenset(found)
-
-
-def literals(expected: Any) -> Iterator[Any]:
-    """The literal texts and numbers that an expected value accepts; patterns and schemas have none."""
-    name = matcher(expected)
-    if name in ("$regex", "$schema", "$anything"):
-        return
-    value = expected[name] if name else expected
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from literals(part)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield value
 
 
 def distinctive(value: str) -> bool:

@@ -288,7 +288,7 @@ def test_a_comparison_with_what_is_written_wrongly_is_refused() -> None:
         ([], TOOLS),
         (asked(PWD), None),
     ]:
-        with pytest.raises(CaseError, match="mend the case"):
+        with pytest.raises(CaseError, match="fix the case"):
             compare(expect, [PWD], tools)  # type: ignore[arg-type]
 
 

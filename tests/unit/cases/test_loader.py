@@ -71,11 +71,11 @@ def test_a_byte_order_mark_empty_lines_and_windows_line_ends_are_no_problem(fixt
         (a_case("a", expect={"calls": [], "order": "fast"}), "order"),
         (a_case("a", tools="../tools"), "tools"),
         (a_case("a", tools="gone"), "known: tools"),
-        (a_case("a", tools=[{"name": "flat"}]), "a tool must be"),
-        (a_case("a", tools=[TOOL, TOOL]), "same name"),
+        (a_case("a", tools=[{"name": "flat"}]), r"tools\[0\]: expected .*, found"),
+        (a_case("a", tools=[TOOL, TOOL]), r"tools\[1\]: expected .* each name once"),
         (
             a_case("a", tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]),
-            "no JSON Schema",
+            r"tools\[0\]\.function\.parameters: invalid schema at \$\.type",
         ),
         (a_case("a", calls=[{"name": "terminal", "arguments": {"cmd": "x"}}]), "cmd"),
         (a_case("a", calls=[{"name": "nothing", "arguments": {}}]), "nothing"),
@@ -85,6 +85,18 @@ def test_a_bad_line_is_named(fixtures: Path, row: Any, message: str) -> None:
     with pytest.raises(CaseError, match=message) as raised:
         load(fixtures, a_case("pwd"), row)
     assert "x.jsonl:2" in str(raised.value)
+
+
+def test_one_row_is_parsed_without_a_file_and_its_errors_name_none(fixtures: Path) -> None:
+    (case,) = load(fixtures, a_case("pwd")).cases
+    (fixtures / "cases/x.jsonl").unlink()
+    parsed = loader.parse(a_case("pwd"), fixtures)
+    assert (parsed.id, parsed.messages, parsed.tools, parsed.calls) == (case.id, case.messages, case.tools, case.calls)
+    assert loader.marks(parsed) == loader.marks(case)
+    for row, why in (([], "case: "), (a_case("a b"), "case.id: "), (a_case("a", tools="gone"), "tools 'gone': ")):
+        with pytest.raises(CaseError) as raised:
+            loader.parse(row, fixtures)
+        assert str(raised.value).startswith(why)
 
 
 def test_a_file_without_a_case_is_refused(fixtures: Path) -> None:

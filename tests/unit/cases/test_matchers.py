@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gate.cases import json_schema
 from gate.cases.json_schema import MAX_DEPTH, MAX_TEXT, MAX_VALUES, unfit
-from gate.cases.matchers import Place, mismatches, problems
+from gate.cases.matchers.matcher import Place, mismatches, problems
 from gate.errors import CaseError
 from gate.system.text import join, one_line, show
 

@@ -83,7 +83,7 @@ def test_an_error_in_it_tells_nothing(project: Project, monkeypatch: pytest.Monk
     sealing.seal(path, sealing.key_path())
     with pytest.raises(CaseError) as caught:
         loader.load("calls.jsonl", project.path / "fixtures")
-    assert "unseal and mend it" in str(caught.value)
+    assert "unseal and fix it" in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
 

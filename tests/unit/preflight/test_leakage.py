@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gate.cases import loader
-from gate.cases.near_duplicates import LEAST, Known, normal, shingles
+from gate.cases.normalize import words
+from gate.cases.similarity import LEAST, Index, shingles
 from gate.checkpoints import checkpoint
 from gate.preflight.artifact import Artifact, NotPossible
 from gate.preflight.checks import leakage
@@ -177,23 +178,23 @@ def test_the_projects_own_cases_are_not_near_one_another() -> None:
     folder = Path(__file__).parents[3] / "fixtures"
     files = (folder / "cases").rglob("*.jsonl")
     asked = [case for path in files for case in loader.load(str(path.relative_to(folder / "cases")), folder).cases]
-    texts = list({normal(case.messages[-1]["content"]) for case in asked})
-    assert [(texts[a], texts[b]) for a, b, _ in Known(texts).pairs(texts) if a != b] == []
+    texts = list({words(case.messages[-1]["content"]) for case in asked})
+    assert [(texts[a], texts[b]) for a, b, _ in Index(texts).near(texts) if a != b] == []
 
 
 def test_the_filter_misses_no_pair() -> None:
     chance = random.Random(1)
-    words = [f"{a}{b}" for a in ("ka", "lo", "mirr", "ste") for b in ("n", "ta", "xen")]
-    texts = [" ".join(chance.choices(words, k=chance.randint(1, 12))) for _ in range(300)]
+    parts = [f"{a}{b}" for a in ("ka", "lo", "mirr", "ste") for b in ("n", "ta", "xen")]
+    texts = [" ".join(chance.choices(parts, k=chance.randint(1, 12))) for _ in range(300)]
     texts += [text.replace("n", "m", 1) for text in texts[:150]]
 
     sets = [shingles(text) for text in texts]
     pairs = ((a, b) for a in range(len(sets)) for b in range(len(sets)))
     wanted = {(a, b) for a, b in pairs if len(sets[a] & sets[b]) >= LEAST * len(sets[a] | sets[b])}
-    assert {(a, b) for a, b, _ in Known(texts).pairs(texts)} == wanted
+    assert {(a, b) for a, b, _ in Index(texts).near(texts)} == wanted
     assert len(wanted) > 600
 
 
 @pytest.mark.parametrize(("one", "other"), [("3 + 4?", "3 - 4?"), ("C#", "C"), ("50 %", "50"), ("a/b", "a b")])
 def test_normal_texts_keep_what_carries_meaning(one: str, other: str) -> None:
-    assert normal(one) != normal(other)
+    assert words(one) != words(other)

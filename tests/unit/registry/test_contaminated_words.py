@@ -99,12 +99,12 @@ def test_new_rows_of_a_burned_case_are_recorded_too(repaired: Path) -> None:
     ],
 )
 def test_plain_texts_are_the_same_however_they_are_written(one: str, other: str) -> None:
-    assert normalize.plain(one) == normalize.plain(other)
+    assert normalize.appearance(one) == normalize.appearance(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("3 + 4", "3 - 4"), ("हिन्दी", "हनद"), ("か", "が"), ("🙂", "🙃")])
 def test_plain_texts_that_say_something_else_differ(one: str, other: str) -> None:
-    assert normalize.plain(one) != normalize.plain(other)
+    assert normalize.appearance(one) != normalize.appearance(other)
 
 
 def test_every_pair_that_is_alike_is_found() -> None:
@@ -132,7 +132,7 @@ def test_many_cases_against_many_burned_take_seconds(text: str) -> None:
     drawn = random.Random(0)
     words = [f"w{n}" for n in range(3000)]
     texts = [text.format(*(" ".join(drawn.choices(words, k=5)) for _ in "xy")) for _ in range(11_000)]
-    index = [normalize.bare(normalize.plain(each)) for each in texts]
+    index = [normalize.unspaced(normalize.appearance(each)) for each in texts]
     started = time.process_time()
     list(nearness.Index(index[:1000]).pairs(index[1000:]))
     assert time.process_time() - started < 6

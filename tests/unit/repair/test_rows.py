@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from gate.cases.near_duplicates import LEAST, normal, shingles
+from gate.cases.matchers.matcher import UnknownError, named_value
+from gate.cases.normalize import words
+from gate.cases.similarity import LEAST, shingles
 from gate.errors import CheckpointError
 from gate.repair import balance, misses, phrases, row_length, rows, split, variants
 from gate.repair.contamination import PART, VALUES, Guard
-from gate.repair.rows import Row, UnknownError, sample, spoken
+from gate.repair.rows import Row, spoken
 from gate.types import Reply
 from tests.unit.repair.test_build import SLOTS, TOOLS, a_case, call, project
 
@@ -34,13 +36,13 @@ HERE = Path(__file__).parents[3]
     ],
 )
 def test_a_value_is_taken_from_a_matcher(expected: Any, value: Any) -> None:
-    assert sample(expected) == value
+    assert named_value(expected) == value
 
 
 @pytest.mark.parametrize("expected", [{"$regex": "a+"}, {"$anything": True}, [{"$contains": "a"}], {"$schema": {}}])
 def test_a_matcher_that_names_no_value_gives_none(expected: Any) -> None:
     with pytest.raises(UnknownError):
-        sample(expected)
+        named_value(expected)
 
 
 def test_a_conversation_gives_one_row_for_each_assistant_turn() -> None:
@@ -136,7 +138,7 @@ def test_groups_are_those_that_every_pair_gives() -> None:
     for _ in range(30):
         texts = [" ".join(drawn.choices(WORDS, k=drawn.randint(0, 6))) for _ in "x" * 60]
         root = list(range(len(texts)))
-        sets = [shingles(normal(text) or text) for text in texts]
+        sets = [shingles(words(text) or text) for text in texts]
         for one, other in combinations(range(len(texts)), 2):
             if len(sets[one] & sets[other]) >= LEAST * len(sets[one] | sets[other]) - 1e-9:
                 root = [root[one] if each == root[other] else each for each in root]

@@ -15,7 +15,8 @@ import pytest
 import regex
 
 from gate.cases import loader
-from gate.cases.near_duplicates import normal, shingles
+from gate.cases.normalize import words
+from gate.cases.similarity import shingles
 from gate.system import jsonl
 from gate.types import Case, Json
 from trainers.prepare.distill import agrees
@@ -172,7 +173,7 @@ def test_ids_are_numbers_in_an_order_that_tells_neither_label_nor_split(name: st
 
 def test_no_two_texts_are_the_same() -> None:
     every = [*texts(*NAMES), *(said(row["messages"]) for row in prompts())]
-    assert [text for text, times in Counter(map(normal, every)).items() if times > 1] == []
+    assert [text for text, times in Counter(map(words, every)).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -335,7 +336,7 @@ def arbitrations() -> Iterator[tuple[list[Json], Json]]:
 
 
 def prepared(every: list[str]) -> list[tuple[str, set[str]]]:
-    return [(text, shingles(normal(text))) for text in every]
+    return [(text, shingles(words(text))) for text in every]
 
 
 def near(pairs: Any) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from gate.cases import loader
+from gate.cases.normalize import caseless
 from gate.judge import injection, rubric, style_rules
 from gate.judge.rubric import Anchor
-from gate.system.text import folded
 
 ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT / "fixtures"
@@ -76,21 +76,21 @@ def test_the_anchors_are_enough_and_mostly_bad_or_middling(name: str) -> None:
 def test_anchors_are_unique(name: str) -> None:
     anchors = RUBRICS[name].anchors
     assert len({anchor.id for anchor in anchors}) == len(anchors)
-    assert len({(folded(anchor.asked), folded(anchor.answer)) for anchor in anchors}) == len(anchors)
-    assert len({folded(anchor.answer) for anchor in anchors}) == len(anchors)
+    assert len({(caseless(anchor.asked), caseless(anchor.answer)) for anchor in anchors}) == len(anchors)
+    assert len({caseless(anchor.answer) for anchor in anchors}) == len(anchors)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_anchors_answer_other_messages_than_the_cases(name: str) -> None:
-    asked = {folded(case.messages[-1]["content"]) for case in CASES[name]}
-    assert not asked & {folded(anchor.asked) for anchor in RUBRICS[name].anchors}
+    asked = {caseless(case.messages[-1]["content"]) for case in CASES[name]}
+    assert not asked & {caseless(anchor.asked) for anchor in RUBRICS[name].anchors}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_anchor_is_an_example_of_the_scale(name: str) -> None:
     """A judge that is shown the answer with its score would agree without having understood."""
-    examples = {folded(step.example) for step in RUBRICS[name].scale}
-    assert not examples & {folded(anchor.answer) for anchor in RUBRICS[name].anchors}
+    examples = {caseless(step.example) for step in RUBRICS[name].scale}
+    assert not examples & {caseless(anchor.answer) for anchor in RUBRICS[name].anchors}
 
 
 @pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.system.memoize import recalled
+from gate.system.memoize import memoized
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
@@ -21,7 +21,7 @@ def counted(most: int = 4) -> tuple[Any, list[Any]]:
     """A function that remembers, and all that it looked at."""
     seen: list[Any] = []
 
-    @recalled(most)
+    @memoized(most)
     def look(value: Any) -> str:
         """What it is."""
         seen.append(value)

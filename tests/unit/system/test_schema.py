@@ -73,7 +73,14 @@ def schema(name: str) -> Json:
     return value
 
 
-OWN = {name: (shape.look(schema(name)), Draft202012Validator(schema(name))) for name in GOOD}
+def look_of(rules: Json) -> shape.Look:
+    look = shape.look(rules)
+    if look is None:
+        pytest.fail(f"cannot be followed: {rules}")
+    return look
+
+
+OWN = {name: (look_of(schema(name)), Draft202012Validator(schema(name))) for name in GOOD}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
@@ -173,7 +180,7 @@ EACH: list[Any] = [
 
 @pytest.mark.parametrize("rules", PLAIN, ids=str)
 def test_each_keyword_says_of_each_value_what_jsonschema_says(rules: Json) -> None:
-    look, exact = shape.look(rules), Draft202012Validator(rules)
+    look, exact = look_of(rules), Draft202012Validator(rules)
     assert [look(value) for value in EACH] == [exact.is_valid(value) for value in EACH]
 
 
@@ -184,25 +191,44 @@ LEAVES = st.fixed_dictionaries({}, optional={"type": st.sampled_from(["string", 
 @given(whole=schemas(), a=LEAVES, b=LEAVES, value=VALUES)
 def test_any_schema_of_these_keywords_is_followed_as_jsonschema_does(whole: Any, a: Json, b: Json, value: Any) -> None:
     rules = (whole if isinstance(whole, dict) else {"oneOf": [whole]}) | {"$defs": {"a": a, "b": b}}
-    assert shape.look(rules)(value) == Draft202012Validator(rules).is_valid(value)
+    assert look_of(rules)(value) == Draft202012Validator(rules).is_valid(value)
 
 
 @pytest.mark.parametrize(
     "rules",
     [
-        {"multipleOf": 2},
         {"properties": {"a": {"not": {}}}},
         {"const": [1]},
         {"enum": [None]},
-        {"$ref": "#/$defs/a", "$defs": {}},
+        {"multipleOf": 2},
+        {"not": {"const": [True]}},
     ],
 )
-def test_a_schema_that_is_not_understood_gets_no_yes(rules: Json) -> None:
-    assert not shape.look(rules)({})
-    assert not shape.look(rules)([1])
+def test_keywords_that_our_own_schemas_have_not_are_followed_too(rules: Json) -> None:
+    look, exact = look_of(rules), Draft202012Validator(rules)
+    assert [look(value) for value in EACH] == [exact.is_valid(value) for value in EACH]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"$ref": "#/$defs/a", "$defs": {}},
+        {"$ref": "http://127.0.0.1:9/x"},
+        {"type": "integr"},
+        {"pattern": "("},
+        {"enum": 1},
+    ],
+)
+def test_a_schema_that_cannot_be_followed_is_left_to_jsonschema(rules: Json) -> None:
+    assert shape.look(rules) is None
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, "\ud800", {1, 2}, b"a"])
+def test_what_is_no_json_gets_no_yes(value: Any) -> None:
+    assert not look_of({})(value)
 
 
 def test_a_definition_that_holds_itself_is_followed() -> None:
     rules = {"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
-    assert shape.look(rules)([[], [[]]])
-    assert not shape.look(rules)([[], [1]])
+    assert look_of(rules)([[], [[]]])
+    assert not look_of(rules)([[], [1]])
