@@ -21,6 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.system import jsonl, platform
@@ -122,7 +124,7 @@ def _fingerprint(recipe: Recipe, base: Path, data: Path) -> str:
     if missing := [path for path in files if not path.is_file()]:
         raise GateError(f"{missing[0]}: is missing: the rows come first (gate train {recipe.path})")
     told = [
-        asdict(recipe.train),
+        structs.asdict(recipe.train),
         checkpoint.digest(checkpoint.identify(str(base))),
         [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     ]

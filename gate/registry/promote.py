@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 import gate
 from gate.cases import loader
 from gate.checkpoints import checkpoint
@@ -95,7 +97,7 @@ def promote(request: Request) -> Pointer:
         "report": report.digest(text),
         "refused": list(reasons),
         "bar": list(bar),
-        "policy": asdict(rules),
+        "policy": structs.asdict(rules),
         "beat": asdict(beat) if beat else None,
     }
     slots.record(request.slot, slots.ATTEMPT, facts)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gate.cli.main import main
 from gate.errors import GateError
@@ -65,7 +65,7 @@ def test_a_run_without_metrics_is_bad_input(tmp_path: Path) -> None:
     ],
 )
 def test_a_stop_rule(valid: list[float], results: dict[str, Any], why: str) -> None:
-    each = queue.Experiment("this", Path(), 1, by_step=20, fall=0.05, worse_than="other" if results else "")
+    each = queue.Experiment("this.toml", by_step=20, fall=0.05, worse_than="other" if results else "")
     assert queue.verdict(each, lines([1.0], valid), results) == why
 
 
