@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from gate.checkpoints import tensors
-from gate.system import jsonl, platform
+from gate.system import cache
 from gate.system.hashing import sha256
 from gate.types import Json
 
-KEPT = 100
-"""Answers that are remembered."""
 CODE = ("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
 
@@ -24,23 +20,10 @@ def remembered(probe: str, request: Json, folder: Path | None, ask: Callable[[],
 
     Weights count by size and header: a probe reads the names and shapes of tensors, and no numbers.
     """
-    memory = platform.cache_folder() / "probes" / f"{_key(probe, request, folder)}.json"
-    with contextlib.suppress(OSError, ValueError):
-        known: Json = json.loads(memory.read_text(encoding="utf-8"))
-        return known
-    answer = ask()
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never an answer
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write_whole(memory, json.dumps(answer))
-        for old in sorted(memory.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-            old.unlink(missing_ok=True)
-    return answer
-
-
-def _key(probe: str, request: Json, folder: Path | None) -> str:
     source = Path(__file__).parent / "probes" / f"{probe}.py"
     facts = [request, sha256(source), [version(name) for name in CODE], _files(folder) if folder else []]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    answer: Json = cache.remembered(probe, facts, ask)
+    return answer
 
 
 def _files(folder: Path) -> list[list[str]]:
