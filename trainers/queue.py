@@ -31,6 +31,7 @@ from gate.errors import GateError
 from gate.system import jsonl, platform, typed
 from gate.types import Json
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.curves import read
 
 LOOK = 2.0
@@ -69,14 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("queue", type=Path)
     given = parser.parse_args(arguments)
     try:
-        run(given.queue)
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
+        return exit_status(lambda: run(given.queue))
     except KeyboardInterrupt:
         print("gate: stopped; the same command goes on there", file=sys.stderr)
         return 130
-    return 0
 
 
 def load(path: Path) -> list[Experiment]:

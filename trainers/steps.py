@@ -25,6 +25,7 @@ from gate.models.serving import supervisor
 from gate.system import jsonl, platform
 from trainers import advice, fit
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.prepare.tool_repair import fixtures
 from trainers.recipe import Recipe
 from trainers.sft import folder_of
@@ -268,12 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=("compare", "promote"))
     parser.add_argument("recipe", type=Path)
     given = parser.parse_args(arguments)
-    recipe = recipes.read(given.recipe)
-    try:
-        return _compare(recipe) if given.what == "compare" else _promote(recipe)
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
+    work = _compare if given.what == "compare" else _promote
+    return exit_status(lambda: work(recipes.read(given.recipe)))
 
 
 def _compare(recipe: Recipe) -> int:

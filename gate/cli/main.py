@@ -136,7 +136,7 @@ def _plan(given: argparse.Namespace) -> int:
 def _curves(given: argparse.Namespace) -> int:
     from trainers import curves
 
-    return curves.run(given)
+    return curves.run(given.runs, given.out)
 
 
 def _show(given: argparse.Namespace) -> int:

@@ -13,11 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 from gate.cases import loader
-from gate.errors import GateError
 from gate.repair.split import SPLITS, split
 from gate.system import jsonl
 from gate.types import Json
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.prepare import burning, distill, files, function_calling, persona, tool_repair
 from trainers.recipe import Recipe, RecipeError
 from trainers.split import apart
@@ -38,12 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Prepare a recipe's rows; see the module."""
     parser = argparse.ArgumentParser(prog="python -m trainers.prepare", description=__doc__)
     parser.add_argument("recipe", type=Path)
-    try:
-        prepare(recipes.read(parser.parse_args(arguments).recipe))
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    path = parser.parse_args(arguments).recipe
+    return exit_status(lambda: prepare(recipes.read(path)))
 
 
 def prepare(recipe: Recipe) -> None:
