@@ -11,7 +11,7 @@
     worse_than = "persona"     # stop when its validation loss is above that one's best, from by_step on
 
 Only trains; what is worth it is then `gate train RECIPE`. Out of memory, diverged or stopped by its rule: the next one
-begins. Each runs in a process of its own; a finished one is not run again (mission P6).
+begins. Each runs in a process of its own; a finished one is not run again.
 """
 
 from __future__ import annotations

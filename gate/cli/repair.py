@@ -31,17 +31,17 @@ manifest that counts every row and every one that was dropped.
 Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to mend
 instead. All reports must be of one checkpoint; the newest result of a case counts. Held-out cases are refused, and so
 are dev cases that ask nearly what one of them asks. No row says nearly what any case says, or holds it among other
-words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are asked on, and prove nothing any
-more; write new ones.
+words. The cases that rows were built of are contaminated (REGISTRY/contaminated.jsonl): they are still
+asked, and prove nothing any more; write new ones.
 
 Lines of --answers: {"id": "none-01", "answer": "…"}, or "calls" for a case whose patterns name no value; with "asked"
 another way to ask it. What a teacher said is kept in DIR.teacher.jsonl; its URL's key stands in GATE_TEACHER_API_KEY.
 
-Cases are burned before their rows can be seen. A run that ends in between has burned cases and no rows: give the same
-command again.
+Cases are recorded before their rows can be seen. A run that ends in between has contaminated cases and no rows:
+give the same command again.
 
 exit status: 0 rows were built, or would be; 1 there is nothing to build rows of; 4 bad input, or a folder that cannot
-be written: no rows are there, and the message says whether their cases are burned"""
+be written: no rows are there, and the message says whether their cases are contaminated"""
 
 
 def add_parser(commands: Any) -> None:
@@ -55,7 +55,7 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("reports", metavar="REPORT", type=Path, nargs="+", help="report.json, or a run's folder")
     add("-o", "--output", metavar="DIR", type=Path, required=True, help="a folder that is not there yet")
-    add("--plan", action="store_true", help="say what would be built; nothing is asked, written or burned")
+    add("--plan", action="store_true", help="say what would be built; nothing is asked, written or recorded")
     add("--fixtures", metavar="DIR", type=Path, default=Path("fixtures"), help="has cases/, tools/, slots/")
     add("--slots", metavar="FILE", type=Path, action="append", help="phrases (default: every one of FIXTURES/slots/)")
     add("--variants", metavar="N", type=_whole, default=8, help="rows of each miss (default %(default)s)")
@@ -70,12 +70,18 @@ def add_parser(commands: Any) -> None:
     add("--teacher-name", metavar="NAME", default="", help="the name of its model, if it serves several")
     add("--pairs", action="store_true", help="write pairs.jsonl, too: what was expected, and what the model said")
     add("--seed", metavar="N", type=int, default=0, help="of everything drawn (default %(default)s)")
-    add("--registry", metavar="DIR", type=Path, default=REGISTRY, help="where cases are burned (default %(default)s/)")
+    add(
+        "--registry",
+        metavar="DIR",
+        type=Path,
+        default=REGISTRY,
+        help="where contaminated cases are recorded (default %(default)s/)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Build, show, burn, write; 1 where there is nothing to build."""
+    """Build, show, record, write; 1 where there is nothing to build."""
     from gate.registry import contaminated
     from gate.repair import build, misses, output, row_length, table
     from gate.report import io as reports
@@ -134,7 +140,7 @@ def _write(
     *,
     as_text: bool,
 ) -> None:
-    """Burn the cases, and let the folder be seen: no row is ever there whose case counts."""
+    """Record the cases, and let the folder be seen: no row is ever there whose case counts."""
     from gate.registry import contaminated
     from gate.repair import output
     from gate.report.terminal import clean
@@ -143,18 +149,18 @@ def _write(
     marks = built.used
     used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
     facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
-    facts |= {"registry": str(given.registry), "burned": used}
+    facts |= {"registry": str(given.registry), "contaminated": used}
     told = {"repair": given.output.absolute().name, "reports": digests}
     asked = _asked(found, built)
 
-    def burn(manifest: str) -> int:
-        return contaminated.burn(given.registry, used, told | {"manifest": manifest}, asked)
+    def record(manifest: str) -> int:
+        return contaminated.record(given.registry, used, told | {"manifest": manifest}, asked)
 
-    new = output.write(given.output, built, facts, burn, as_text=as_text)
+    new = output.write(given.output, built, facts, record, as_text=as_text)
     print(
         f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
-    print(f"burned {len(used)} cases, {new} of them anew: {clean(str(contaminated.path(given.registry)))}")
+    print(f"contaminated: {len(used)} cases, {new} of them new: {clean(str(contaminated.path(given.registry)))}")
 
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from gate.grading.paired import lowered, unreplaced
 from gate.grading.verdict import decide
 from gate.judge import rubric
 from gate.models.batch_invariance import WAYS
-from gate.registry import contaminated, holdout_attempts, policy, release, signing, slots
+from gate.registry import contaminated, holdout_reuse, policy, release, signing, slots
 from gate.registry.policy import Policy
 from gate.registry.release import Evidence
 from gate.registry.slots import Pointer, Slot
@@ -180,9 +180,7 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
     """Held-out cases whose attempts were not counted in this registry, or more often than the report says."""
     reasons = []
     for each in evidence.contracts:
-        number = (
-            holdout_attempts.counted(registry, each.held_out, evidence.checkpoint["digest"]) if each.held_out else 0
-        )
+        number = holdout_reuse.count(registry, each.held_out, evidence.checkpoint["digest"]) if each.held_out else 0
         if each.held_out and not number:
             reasons.append(f"{each.cases}: its held-out cases were counted elsewhere: grade it with {registry}")
         elif each.attempt < number:

@@ -1,8 +1,8 @@
 """A repair on disk: a folder that is there whole or not at all, and its manifest.
 
-Everything is written beside the folder, as `.NAME.part`; then the cases are burned; then one rename puts it in place.
-So no row can be seen whose case still counts. A run that was killed in between has burned cases and no rows, and is
-finished by the same command, which removes what is left beside and builds the same bytes again.
+Everything is written beside the folder, as `.NAME.part`; then the cases are recorded as contaminated; then one rename
+puts it in place. So no row can be seen whose case still counts. A run that was killed in between has contaminated cases
+and no rows, and is finished by the same command, which removes what is left beside and builds the same bytes again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class PlaceError(GateError):
 
 
 def clear(folder: Path) -> None:
-    """Remove what a killed run has left beside: rows that nobody was told of, and whose cases may not be burned."""
+    """Remove what a killed run has left beside: rows that nobody was told of, and whose cases may not be recorded."""
     shutil.rmtree(_beside(folder), ignore_errors=True)
 
 
-def write(folder: Path, built: Built, facts: Json, burn: Callable[[str], int], *, as_text: bool) -> int:
-    """Write a repair, if it is not there already, and burn its cases before it can be seen; how many are new.
+def write(folder: Path, built: Built, facts: Json, record: Callable[[str], int], *, as_text: bool) -> int:
+    """Write a repair, if it is not there already, and record its cases before it can be seen; how many are new.
 
-    `facts`: what the manifest says besides the counts. `burn` is given the manifest's sha256; what it raises goes on.
+    `facts`: what the manifest says besides the counts. `record` is given the manifest's sha256; what it raises goes on.
     Raises PlaceError.
     """
     part = _beside(folder)
@@ -46,16 +46,18 @@ def write(folder: Path, built: Built, facts: Json, burn: Callable[[str], int], *
         there = _there(part, folder)
     except OSError as error:
         clear(folder)
-        raise PlaceError(f"{folder}: cannot be written: {error}: nothing was built and no case is burned") from error
+        raise PlaceError(
+            f"{folder}: cannot be written: {error}: nothing was built and no case is contaminated"
+        ) from error
     try:
-        new = burn(manifest)
+        new = record(manifest)
         if not there:
             os.replace(part, folder)
             disk.sync_folder(folder.parent)
     except OSError as error:
         raise PlaceError(
-            f"{folder}: cannot be put in its place: {error}: its cases are burned and have no rows yet: mend that and "
-            "give the same command again"
+            f"{folder}: cannot be put in its place: {error}: its cases are contaminated and have no rows yet: fix that "
+            "and give the same command again"
         ) from error
     finally:
         clear(folder)

@@ -18,7 +18,7 @@ from gate.system import jsonl
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.cli import exit_status
-from trainers.prepare import burning, distill, files, function_calling, persona, tool_repair
+from trainers.prepare import contamination, distill, files, function_calling, persona, tool_repair
 from trainers.recipe import Recipe, RecipeError
 from trainers.split import apart
 
@@ -46,7 +46,7 @@ def prepare(recipe: Recipe) -> None:
     """Write `<out>/data/`. Raises GateError."""
     if recipe.kind not in KINDS:
         raise RecipeError(f"{recipe.path}: kind = {recipe.kind!r}: known are {', '.join(KINDS)}")
-    burning.check(files.named(recipe, "rows", needed=False), tool_repair.fixtures(recipe).parent)
+    contamination.check(files.named(recipe, "rows", needed=False), tool_repair.fixtures(recipe).parent)
     rows = KINDS[recipe.kind].rows(recipe)
     asked = _asked(tool_repair.fixtures(recipe))
     free = apart([_said(row) for row in rows], asked) if asked else [True] * len(rows)

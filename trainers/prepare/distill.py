@@ -1,6 +1,6 @@
 """Answers of a teacher, kept only where they agree with the gold label.
 
-Teaches a small model to decide as a large one does, without the large one's mistakes (mission M5). The teacher is any
+Teaches a small model to decide as a large one does, without the large one's mistakes. The teacher is any
 OpenAI-compatible server; what it has answered is kept in `<out>/teacher.jsonl`, so that a stopped run goes on.
 
     [data]

@@ -178,7 +178,7 @@ def test_held_out_cases_are_refused_and_nothing_of_them_is_in_any_byte(
     out = capsys.readouterr().out
     assert "1 misses of held-out cases: refused" in out
     written = b"".join(
-        path.read_bytes() for path in [*(tmp_path / "out").iterdir(), tmp_path / "registry/burned.jsonl"]
+        path.read_bytes() for path in [*(tmp_path / "out").iterdir(), tmp_path / "registry/contaminated.jsonl"]
     )
     for trace in (SECRET, "keeper/payroll", "secret"):
         assert trace.encode() not in written
