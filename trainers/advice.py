@@ -45,7 +45,7 @@ class Advice:
         return asdict(self)
 
 
-def given(recipe: Recipe, base: Path) -> list[Advice]:
+def advise(recipe: Recipe, base: Path) -> list[Advice]:
     """The advice on a recipe; before its rows are prepared, none on them. Raises GateError for an unreadable base."""
     config = configuration(base)
     bits = int((config.get("quantization") or {}).get("bits", 16))
@@ -55,7 +55,7 @@ def given(recipe: Recipe, base: Path) -> list[Advice]:
     return [_rate(training, bits), _type(training, bits, config), *on_rows, _batch(training, bits)]
 
 
-def shown(found: list[Advice]) -> str:
+def table(found: list[Advice]) -> str:
     """The advice as a table."""
     return tabulate(
         [[each.what, each.level, each.why] for each in found], ["advice", "", "why"], maxcolwidths=[20, 8, 80]

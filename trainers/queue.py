@@ -94,7 +94,7 @@ def run(path: Path) -> None:
         if each.name not in results:
             results[each.name] = _one(each, path.parent / each.recipe, results)
             jsonl.write_whole(memory, json.dumps(results, indent=1) + "\n")
-    rows = [[each.name, each.priority, *_told(results[each.name])] for each in experiments]
+    rows = [[each.name, each.priority, *_cells(results[each.name])] for each in experiments]
     print(tabulate(rows, ["experiment", "priority", "ended", "best validation", "at step", "minutes"]))
 
 
@@ -152,7 +152,7 @@ def _lines(folder: Path) -> list[Json]:
         return []
 
 
-def _told(result: Json) -> list[object]:
+def _cells(result: Json) -> list[object]:
     best = result["best"]
     return [result["why"], "" if best is None else f"{best:.4f}", result["step"], result["minutes"]]
 

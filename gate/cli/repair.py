@@ -13,7 +13,7 @@ from gate.registry.slots import REGISTRY
 from gate.types import Json
 
 if TYPE_CHECKING:
-    from gate.repair.build import Built, Wanted
+    from gate.repair.build import Built, Options
     from gate.repair.misses import Found
     from gate.repair.teacher import Teacher
 
@@ -92,11 +92,11 @@ def run(given: argparse.Namespace) -> int:
         output.clear(given.output)
     texts = [(path, reports.text(path)) for path in map(reports.located, given.reports)]
     read = [reports.parsed(text, where=path) for path, text in texts]
-    found = misses.found(read, given.fixtures)
+    found = misses.collect(read, given.fixtures)
     ruler = row_length.ruler(given.model)
-    wanted = build.Wanted(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
+    options = build.Options(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
     with Progress() as progress, _teacher(given, found, progress) as teacher:
-        built = build.build(found, _source(given, found, ruler, teacher), wanted, say=progress)
+        built = build.build(found, _source(given, found, ruler, teacher), options, say=progress)
     print(table.shown(found, built, ruler.words))
     if given.plan and given.teacher and found.misses:
         print(f"\nthe teacher would be asked for {given.variants} paraphrases of each of {len(found.misses)} misses")
@@ -105,7 +105,7 @@ def run(given: argparse.Namespace) -> int:
         return 1
     if not given.plan:
         digests = [reports.digest(text) for _, text in texts]
-        _write(given, found, built, wanted, digests, ruler.words, as_text=ruler.as_text)
+        _write(given, found, built, options, digests, ruler.words, as_text=ruler.as_text)
     return 0
 
 
@@ -134,7 +134,7 @@ def _write(
     given: argparse.Namespace,
     found: Found,
     built: Built,
-    wanted: Wanted,
+    options: Options,
     digests: list[str],
     measured: str,
     *,
@@ -148,7 +148,7 @@ def _write(
     form = "JSON texts" if as_text else "objects"
     marks = built.used
     used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
-    facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
+    facts = _facts(given, found, digests) | {"seed": options.seed, "length": measured, "arguments": form}
     facts |= {"registry": str(given.registry), "contaminated": used}
     told = {"repair": given.output.absolute().name, "reports": digests}
     asked = _asked(found, built)

@@ -51,7 +51,7 @@ def read(path: Path | None, misses: Sequence[Miss]) -> Answers:
     return Answers(right, dict(wordings))
 
 
-def known(miss: Miss, answers: Answers) -> Json | None:
+def right_message(miss: Miss, answers: Answers) -> Json | None:
     """The right message of a case, by a person or by its own expectation; None where neither tells."""
     if miss.mark in answers.right:
         return answers.right[miss.mark]
@@ -80,7 +80,7 @@ def _check(value: Any, where: str) -> None:
 def _message(value: Json, miss: Miss, right: dict[str, Json], where: str) -> Json:
     """The message that a line gives, or the one that is right for its case. Raises CaseError."""
     if not value.keys() & {"answer", "calls"}:
-        found = known(miss, Answers(right))
+        found = right_message(miss, Answers(right))
         if found is None:
             raise CaseError(f"{where}: no right answer of {miss.case.id} is known: give it, too")
         return found

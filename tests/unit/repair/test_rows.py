@@ -156,8 +156,8 @@ def test_a_cap_takes_from_each_miss_in_turn() -> None:
 
 
 def test_the_kept_share_is_one_of_all_rows() -> None:
-    assert balance.wanted(70, 0.3, ["b", "a"]) == {"a": 15, "b": 15}
-    assert balance.wanted(70, 0.3, []) == {}
+    assert balance.shares(70, 0.3, ["b", "a"]) == {"a": 15, "b": 15}
+    assert balance.shares(70, 0.3, []) == {}
 
 
 OBJECT = (
