@@ -25,6 +25,7 @@ from msgspec import structs
 from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.system import jsonl, platform
+from gate.system.hashing import sha256
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.cli import exit_status
@@ -121,7 +122,7 @@ def _fingerprint(recipe: Recipe, base: Path, data: Path) -> str:
     told = [
         structs.asdict(recipe.train),
         checkpoint.digest(checkpoint.identify(str(base))),
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        [sha256(path, fresh=True) for path in files],
     ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

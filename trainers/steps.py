@@ -23,6 +23,7 @@ from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.models.serving import supervisor
 from gate.system import jsonl, platform
+from gate.system.hashing import sha256
 from trainers import advice, fit
 from trainers import recipe as recipes
 from trainers.cli import exit_status
@@ -222,7 +223,7 @@ def _done(step: Step, before: str) -> str:
 def _fingerprint(step: Step, before: str) -> str:
     read = [path for each in step.reads for path in (sorted(each.rglob("*")) if each.is_dir() else [each])]
     known = [path for path in read if path.is_file() and "__pycache__" not in path.parts]
-    inputs = [step.command, before, [hashlib.sha256(path.read_bytes()).hexdigest() for path in known]]
+    inputs = [step.command, before, [sha256(path, fresh=True) for path in known]]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
@@ -293,7 +294,7 @@ def _promote(recipe: Recipe) -> int:
     registry = recipe.out.resolve() / "registry"
     manifest = json.loads((recipe.out / "data/manifest.json").read_text(encoding="utf-8"))
     training = {f"data/{name}.jsonl": digest for name, digest in manifest["sha256"].items()}
-    training |= {recipe.path.name: hashlib.sha256(recipe.path.read_bytes()).hexdigest()}
+    training |= {recipe.path.name: sha256(recipe.path, fresh=True)}
     request = Request(
         path=str(path),
         slot=Slot(recipe.promote.slot, registry),

@@ -178,7 +178,7 @@ def _asked(found: Found, built: Built) -> dict[str, list[str]]:
 def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
     """What the manifest says of where everything came from."""
     from gate.cases import loader, sealing
-    from gate.repair.build import digest
+    from gate.system.hashing import sha256
 
     files = [*_books(given), *([given.answers] if given.answers else [])]
     files += [sealing.there(given.fixtures / "cases" / name) for name in loader.files(given.fixtures)]
@@ -186,7 +186,7 @@ def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
         "version": 1,
         "command": _command(given),
         "reports": digests,
-        "inputs": {str(path): digest(path) for path in files},
+        "inputs": {str(path): sha256(path, fresh=True) for path in files},
         "misses": {
             "repaired": sorted(f"{miss.cases} {miss.case.id}" for miss in found.misses),
             "elsewhere": [{"case": other.case, "stage": other.stage, "mend": other.why} for other in found.elsewhere],

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate.repair import balance, human_answers, variants
@@ -22,7 +21,7 @@ from gate.repair.split import SPLITS, split
 from gate.types import Json
 
 if TYPE_CHECKING:  # its client takes a second to import, and few repairs have a teacher
-    from gate.repair.teacher import Teacher
+    from gate.repair.teacher import Said, Teacher
 
 TWICE, OVER = "asks what another row asks", "is over --most"
 WRONG = "the teacher's answer is not what the case expects"
@@ -148,11 +147,11 @@ def _taught(miss: Miss, source: Source, teacher: Teacher, options: Options, buil
     return rows
 
 
-def _accepted(miss: Miss, answer: Json) -> Json | None:
+def _accepted(miss: Miss, answer: Said) -> Json | None:
     """A teacher's answer as a message, if the case would take it."""
-    if answer["fault"] or faults(miss.case, answer["content"], answer["calls"]):
+    if answer.fault or faults(miss.case, answer.content, answer.calls):
         return None
-    return spoken("" if answer["calls"] else answer["content"], answer["calls"])
+    return spoken("" if answer.calls else answer.content, answer.calls)
 
 
 def _reworded(miss: Miss, words: str | None, message: Json, origin: str) -> Row:
@@ -230,9 +229,3 @@ def _known(row: Row, asked: set[bytes]) -> bool:
     twice = key in asked
     asked.add(key)
     return twice
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

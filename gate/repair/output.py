@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gate.errors import GateError
-from gate.repair.build import Built, digest
+from gate.repair.build import Built
 from gate.repair.rows import Row, plain
 from gate.repair.split import SPLITS
 from gate.system import disk
+from gate.system.hashing import sha256
 from gate.types import Json
 
 MANIFEST, PAIRS = "manifest.json", "pairs.jsonl"
@@ -102,8 +103,8 @@ def _there(part: Path, folder: Path) -> bool:
     """Is the same repair in its place already? Raises PlaceError where something else is."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
-    own = {path.name: digest(path) for path in part.iterdir()}
-    there = {path.name: digest(path) for path in folder.iterdir() if path.is_file()}
+    own = {path.name: sha256(path, fresh=True) for path in part.iterdir()}
+    there = {path.name: sha256(path, fresh=True) for path in folder.iterdir() if path.is_file()}
     if own.items() <= there.items() and not (there.keys() - own.keys()) & {f"{name}.jsonl" for name in SPLITS}:
         return True
     clear(folder)
@@ -124,4 +125,4 @@ def _lines(path: Path, values: Iterable[Any], indent: int | None = None) -> str:
     if not path.stat().st_size:
         path.unlink()  # mlx-lm stops at an empty file, and goes on without one
         return ""
-    return digest(path)
+    return sha256(path, fresh=True)

@@ -6,7 +6,6 @@ No row says nearly what a case of the suites says, and no two splits share a pro
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from gate.cases import loader
 from gate.repair.split import SPLITS, split
 from gate.system import jsonl
+from gate.system.hashing import sha256
 from gate.types import Json
 from trainers import recipe as recipes
 from trainers.cli import exit_status
@@ -65,7 +65,7 @@ def prepare(recipe: Recipe) -> None:
         "kind": recipe.kind,
         "rows": {name: dict(Counter(tool_repair.category(row) for row in parts[name])) for name in SPLITS},
         "like a case": [_said(row) for row, good in zip(rows, free, strict=True) if not good],
-        "sha256": {name: hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest() for name in SPLITS},
+        "sha256": {name: sha256(folder / f"{name}.jsonl", fresh=True) for name in SPLITS},
     }
     jsonl.write_whole(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
     if recipe.kind == "function_calling":

@@ -16,9 +16,9 @@ from gate.cli import repair as command
 from gate.errors import ReportError
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import leakage
-from gate.repair import output
 from gate.repair.misses import CHANGED
 from gate.report import io as report
+from gate.system import hashing
 from gate.types import Contract, Reply, Result
 from tests.unit.report.test_io import WHOLE
 
@@ -166,7 +166,7 @@ def test_the_manifest_counts_every_row_and_every_drop(tmp_path: Path) -> None:
     assert {each["why"] for each in told["dropped"]} == {"is over --most"}
     assert told["short"] == {"no-tool": 12}
     for name in ("train", "valid", "test"):
-        assert told["sha256"][name] == output.digest(tmp_path / "out" / f"{name}.jsonl")
+        assert told["sha256"][name] == hashing.sha256(tmp_path / "out" / f"{name}.jsonl")
 
 
 def test_held_out_cases_are_refused_and_nothing_of_them_is_in_any_byte(

@@ -16,6 +16,7 @@ from gate.repair import output
 from gate.repair.build import Built
 from gate.repair.row_length import Ruler
 from gate.repair.rows import Row, spoken
+from gate.system import hashing
 from tests.unit.repair.test_build import MODEL, TOOLS, a_report, call, manifest, project, repair, rows
 
 
@@ -47,7 +48,7 @@ def test_the_cases_that_were_used_are_burned_with_the_manifests_digest(tmp_path:
     assert repair(tmp_path) == 0
     assert set(contaminated.known(tmp_path / "registry").values()) == {"status", "thanks"}
     facts = json.loads((tmp_path / "registry/contaminated.jsonl").read_text())["facts"]
-    assert facts["manifest"] == output.digest(tmp_path / "out/manifest.json")
+    assert facts["manifest"] == hashing.sha256(tmp_path / "out/manifest.json")
     assert (facts["repair"], facts["reports"]) == ("out", manifest(tmp_path)["reports"])
 
 
