@@ -1,6 +1,6 @@
 """What is known to go wrong, said before a run: refuse, warn or fine, each with its reason and source.
 
-The bands of learning rates and the ranks come from one persona project (mission P2, P5) and from the papers named; they
+The bands of learning rates and the ranks come from one persona project and from the papers named; they
 are for LoRA on models of 0.1 to 8 billion weights, and no more than a start.
 """
 
@@ -19,15 +19,16 @@ from gate.types import Json
 from trainers.recipe import Recipe, Training
 
 BANDS = {16: (1e-4, 3e-4), 8: (5e-5, 1e-4), 4: (2e-5, 8e-5)}
-"""Learning rates for LoRA by the bits of the base: 2e-4 on 4 bits ended in NaN at iteration 40 (mission P2)."""
+"""Learning rates for LoRA by the bits of the base: 2e-4 on 4 bits ended in NaN at iteration 40."""
 FULL_BAND = (5e-6, 5e-5)
 """For training all weights (Ouyang et al., arXiv 2203.02155, use 9.65e-6 on 1.3B)."""
 REFUSED = 2.5
 """Times the top of its band at which a rate is refused: 2e-4 on 4 bits."""
 PER_TOKEN = 100
 """Trained parameters for each trained token from which memorising is likely: rank 32 (62 a token) was the best of 8 to
-64 on 146,000 tokens, 64 (123 a token) learned them by heart (mission P5)."""
+64 on 146,000 tokens, 64 (123 a token) learned them by heart."""
 EPOCHS = 8
+MEASURED = "measured in a persona project"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Advice:
         return asdict(self)
 
 
-def given(recipe: Recipe, base: Path) -> list[Advice]:
+def advise(recipe: Recipe, base: Path) -> list[Advice]:
     """The advice on a recipe; before its rows are prepared, none on them. Raises GateError for an unreadable base."""
     config = configuration(base)
     bits = int((config.get("quantization") or {}).get("bits", 16))
@@ -54,7 +55,7 @@ def given(recipe: Recipe, base: Path) -> list[Advice]:
     return [_rate(training, bits), _type(training, bits, config), *on_rows, _batch(training, bits)]
 
 
-def shown(found: list[Advice]) -> str:
+def table(found: list[Advice]) -> str:
     """The advice as a table."""
     return tabulate(
         [[each.what, each.level, each.why] for each in found], ["advice", "", "why"], maxcolwidths=[20, 8, 80]
@@ -90,7 +91,7 @@ def _rate(training: Training, bits: int) -> Advice:
     band = FULL_BAND if training.type == "full" else BANDS[16 if bits > 8 else 8 if bits > 4 else 4]
     kind = "float" if bits == 16 else f"{bits} bits"
     where = f"{training.rate:g} on a base of {kind}; usual are {band[0]:g} to {band[1]:g}"
-    source = "mission P2" if training.type != "full" else "arXiv 2203.02155"
+    source = MEASURED if training.type != "full" else "arXiv 2203.02155"
     if training.rate >= REFUSED * band[1] * (1 - 1e-9):
         return Advice("learning rate", "refuse", f"{where}: such rates end in NaN or in noise", source)
     level = "fine" if band[0] <= training.rate <= band[1] else "warn"
@@ -107,7 +108,7 @@ def _type(training: Training, bits: int, config: Json) -> Advice:
         return Advice("type", "refuse", f"weights of {bits} bits cannot be trained: use lora", "mlx, QuantizedLinear")
     if training.type == "dora" and training.rank > 16:
         why = f"DoRA of rank {training.rank} takes much memory; rank 8 does what LoRA of 32 does"
-        return Advice("type", "warn", why, "mission P4; arXiv 2402.09353")
+        return Advice("type", "warn", why, f"{MEASURED}; arXiv 2402.09353")
     return Advice("type", "fine", training.type, "")
 
 
@@ -117,7 +118,7 @@ def _capacity(training: Training, base: Path, tokens: int) -> Advice:
     why = f"{count:,} parameters for some {tokens:,} trained tokens: {ratio:.0f} for each"
     if ratio > PER_TOKEN:
         why += ": it can learn them by heart; lower the rank, name fewer modules, watch the validation loss"
-    return Advice("rank, modules", "warn" if ratio > PER_TOKEN else "fine", why, "mission P5")
+    return Advice("rank, modules", "warn" if ratio > PER_TOKEN else "fine", why, MEASURED)
 
 
 def _epochs(training: Training, rows: int) -> Advice:
@@ -125,14 +126,14 @@ def _epochs(training: Training, rows: int) -> Advice:
     why = f"each row is seen {seen:.1f} times" + (
         "; the best validation loss is often long before" if seen > EPOCHS else ""
     )
-    return Advice("epochs", "warn" if seen > EPOCHS else "fine", why, "mission M6")
+    return Advice("epochs", "warn" if seen > EPOCHS else "fine", why, MEASURED)
 
 
 def _batch(training: Training, bits: int) -> Advice:
     size = training.batch * training.accumulate
     low = size < 4 and bits < 16
     why = f"{size} rows a step" + ("; on a quantised base the gradient is noisy: accumulate more" if low else "")
-    return Advice("accumulation", "warn" if low else "fine", why, "mission P3")
+    return Advice("accumulation", "warn" if low else "fine", why, MEASURED)
 
 
 def _rows(path: Path) -> tuple[int, int]:

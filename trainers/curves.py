@@ -9,7 +9,6 @@ The training loss is smoothed by a running mean of five lines of metrics.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from dataclasses import dataclass
@@ -139,10 +138,10 @@ def draw(runs: dict[str, list[Json]], stem: Path) -> list[Path]:
     return paths
 
 
-def run(given: argparse.Namespace) -> int:
-    """Print the numbers and draw the curves."""
-    runs = {path.parent.name if path.name == "train" else path.name: read(path) for path in given.runs}
+def run(folders: list[Path], stem: Path) -> int:
+    """Print the numbers of trainings and draw their curves. Raises GateError."""
+    runs = {path.parent.name if path.name == "train" else path.name: read(path) for path in folders}
     print(table({name: numbers(lines) for name, lines in runs.items()}))
-    for path in draw(runs, given.out):
+    for path in draw(runs, stem):
         print(path)
     return 0

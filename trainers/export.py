@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gate.errors import GateError
 from gate.system import platform
+from trainers.cli import exit_status
 from trainers.tokens import turns
 
 CALIBRATED_ROWS = 128
@@ -40,16 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="training rows, for an importance matrix")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args(arguments)
-    try:
-        check(given.fused)
-        if not given.check:
-            if given.folder is None or not given.types:
-                raise ExportError("name a folder to write to, and a type or more")
-            export(given.fused, given.folder, given.types, rows=given.rows)
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    return exit_status(lambda: _work(given))
+
+
+def _work(given: argparse.Namespace) -> None:
+    check(given.fused)
+    if given.check:
+        return
+    if not given.types:
+        raise ExportError("name a folder to write to, and a type or more")
+    export(given.fused, given.folder, given.types, rows=given.rows)
 
 
 def check(fused: Path) -> None:

@@ -11,7 +11,7 @@
     worse_than = "persona"     # stop when its validation loss is above that one's best, from by_step on
 
 Only trains; what is worth it is then `gate train RECIPE`. Out of memory, diverged or stopped by its rule: the next one
-begins. Each runs in a process of its own; a finished one is not run again (mission P6).
+begins. Each runs in a process of its own; a finished one is not run again.
 """
 
 from __future__ import annotations
@@ -21,33 +21,47 @@ import json
 import subprocess
 import sys
 import time
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from msgspec import Meta, Struct
 from tabulate import tabulate
 
 from gate.errors import GateError
-from gate.system import jsonl, platform
+from gate.system import jsonl, platform, typed
 from gate.types import Json
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.curves import read
 
 LOOK = 2.0
 """Seconds between two looks at a running experiment."""
-KEYS = {"recipe", "priority", "by_step", "fall", "worse_than"}
 
 
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """One line of the queue."""
+class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
+    """One training of the queue."""
 
-    name: str
-    recipe: Path
-    priority: int
-    by_step: int
-    fall: float
-    worse_than: str
+    recipe: str
+    """The recipe's file, from the queue's folder."""
+    priority: int = 100
+    """The lowest number is run first."""
+    by_step: Annotated[int, Meta(ge=0)] = 0
+    """The rules below hold from this step on."""
+    fall: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Stop unless the validation loss has fallen by this share of the first."""
+    worse_than: str = ""
+    """Stop when the validation loss is above the best of the experiment of this name."""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name without its suffix."""
+        return Path(self.recipe).stem
+
+
+class Queue(Struct, frozen=True, forbid_unknown_fields=True):
+    """A queue as it is written."""
+
+    experiment: tuple[Experiment, ...]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,35 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("queue", type=Path)
     given = parser.parse_args(arguments)
     try:
-        run(given.queue)
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
+        return exit_status(lambda: run(given.queue))
     except KeyboardInterrupt:
         print("gate: stopped; the same command goes on there", file=sys.stderr)
         return 130
-    return 0
 
 
 def load(path: Path) -> list[Experiment]:
     """The experiments by priority. Raises GateError."""
-    try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8"))["experiment"]
-        if unknown := {key for row in rows for key in row} - KEYS:
-            raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
-        found = [
-            Experiment(
-                name=Path(row["recipe"]).stem,
-                recipe=path.parent / row["recipe"],
-                priority=int(row.get("priority", 100)),
-                by_step=int(row.get("by_step", 0)),
-                fall=float(row.get("fall", 0.0)),
-                worse_than=str(row.get("worse_than", "")),
-            )
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GateError(f"{path}: is no queue: {type(error).__name__}: {error}") from error
+    found = typed.read(path, Queue, error=GateError).experiment
     names = [each.name for each in found]
     if len(set(names)) != len(names) or any(each.worse_than and each.worse_than not in names for each in found):
         raise GateError(f"{path}: recipes need names of their own, and worse_than one of them")
@@ -98,9 +92,9 @@ def run(path: Path) -> None:
     results: dict[str, Json] = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
     for each in experiments:
         if each.name not in results:
-            results[each.name] = _one(each, results)
+            results[each.name] = _one(each, path.parent / each.recipe, results)
             jsonl.write_whole(memory, json.dumps(results, indent=1) + "\n")
-    rows = [[each.name, each.priority, *_told(results[each.name])] for each in experiments]
+    rows = [[each.name, each.priority, *_cells(results[each.name])] for each in experiments]
     print(tabulate(rows, ["experiment", "priority", "ended", "best validation", "at step", "minutes"]))
 
 
@@ -119,14 +113,14 @@ def verdict(each: Experiment, lines: list[Json], results: dict[str, Json]) -> st
     return ""
 
 
-def _one(each: Experiment, results: dict[str, Json]) -> Json:
+def _one(each: Experiment, path: Path, results: dict[str, Json]) -> Json:
     """Train one experiment until it ends or its rule ends it."""
-    recipe = recipes.read(each.recipe)
+    recipe = recipes.read(path)
     begun, why = time.monotonic(), ""
     print(f"== {each.name}", flush=True)
     for module in ("trainers.prepare", "trainers.sft"):
         child = subprocess.Popen(
-            [*platform.PYTHON, "-m", module, str(each.recipe)], env=platform.model_environment(offline=True)
+            [*platform.PYTHON, "-m", module, str(path)], env=platform.model_environment(offline=True)
         )
         try:
             while (status := child.poll()) is None:
@@ -158,7 +152,7 @@ def _lines(folder: Path) -> list[Json]:
         return []
 
 
-def _told(result: Json) -> list[object]:
+def _cells(result: Json) -> list[object]:
     best = result["best"]
     return [result["why"], "" if best is None else f"{best:.4f}", result["step"], result["minutes"]]
 

@@ -11,62 +11,61 @@ out = "trained/demo"            # relative to the recipe
 
 from __future__ import annotations
 
-import math
-import tomllib
-from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, structs
 
 from gate.errors import GateError
+from gate.system import typed
 from gate.types import Json
 
-TYPES = ("lora", "dora", "full")
-SCHEDULES = ("cosine", "constant")
-TURNS = ("every", "last")
 QUANTISED_CLIP, FLOAT_CLIP = 0.3, 1.0
-"""Gradient norms: 0.3 kept a 4-bit run from NaN (mission P3); 1.0 is the usual one of a float base."""
+"""Gradient norms: 0.3 keeps a 4-bit run from NaN; 1.0 is the usual one of a float base."""
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Count = Annotated[int, Meta(ge=1)]
 
 
 class RecipeError(GateError):
     """A recipe is wrong: names the key and what it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+class Training(Struct, frozen=True, forbid_unknown_fields=True):
     """How it is taught. Steps are optimizer steps."""
 
-    type: str = "lora"
-    rank: int = 16
-    scale: float = 2.0
+    type: Literal["lora", "dora", "full"] = "lora"
+    rank: Count = 16
+    scale: Positive = 2.0
     """What the low-rank product is multiplied by: mlx-lm's `scale`, which is alpha/rank elsewhere."""
-    dropout: float = 0.0
-    layers: int = -1
+    dropout: Share = 0.0
+    layers: Annotated[int, Meta(ge=-1)] = -1
     """The last so many blocks; -1 for all."""
     modules: tuple[str, ...] = ()
     """Modules of a block, such as self_attn.q_proj; none named: every linear one."""
-    rate: float = 1e-4
-    schedule: str = "cosine"
-    warmup: float = 0.05
+    rate: Positive = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Share = 0.05
     """Share of the steps in which the rate rises from 0."""
-    decay: float = 0.01
+    decay: Share = 0.01
     """AdamW's weight decay."""
-    clip: float | None = None
+    clip: Positive | None = None
     """Largest norm of a step's gradient; None: 0.3 on a quantised base, 1.0 on a float one."""
-    batch: int = 4
-    accumulate: int = 1
+    batch: Count = 4
+    accumulate: Count = 1
     """Batches of a step."""
-    epochs: float = 1.0
-    steps: int | None = None
+    epochs: Positive = 1.0
+    steps: Count | None = None
     """Optimizer steps; None: as many as the epochs take."""
-    length: int = 2048
+    length: Annotated[int, Meta(ge=8)] = 2048
     """Most tokens of a row; longer ones are dropped, and listed."""
-    turns: str = "every"
+    turns: Literal["every", "last"] = "every"
     """Train on `every` assistant turn, or on the `last` of each row."""
-    evaluate: int = 50
+    evaluate: Count = 50
     """Steps between two looks at the whole validation set."""
-    patience: int = 200
+    patience: Count = 200
     """Stop after so many steps without a better validation loss."""
-    save: int = 50
+    save: Count = 50
     """Steps between two saves of everything that a resumed run needs."""
     seed: int = 0
     checkpoint: bool = False
@@ -74,9 +73,12 @@ class Training:
     resume: str = ""
     """An adapter to begin with."""
 
+    def __post_init__(self) -> None:
+        if self.layers == 0:
+            raise ValueError("layers: expected -1 for all, or 1 or more, found 0")
 
-@dataclass(frozen=True, slots=True)
-class Export:
+
+class Export(Struct, frozen=True, forbid_unknown_fields=True):
     """Which forms the trained model is brought into."""
 
     bits: tuple[int, ...] = ()
@@ -87,8 +89,7 @@ class Export:
     """Prompts that each hop is compared on (gate parity)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Promote:
+class Promote(Struct, frozen=True, forbid_unknown_fields=True):
     """The one form that will be served."""
 
     slot: str = ""
@@ -100,83 +101,36 @@ class Promote:
     """Tests in which no form may lose a held-out case that the base has right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """A recipe as it is written."""
+
+    kind: str
+    """Where the rows come from: tool_repair, function_calling, distill or persona."""
+    base: str
+    """The model that is taught, as `--model` takes it: an MLX folder."""
+    out: str
+    """Folder of everything that is made, from the recipe's own."""
+    data: Json = {}
+    """What this kind of preparation takes."""
+    train: Training = Training()
+    export: Export = Export()
+    promote: Promote = Promote()
+
+
+class Recipe(Struct, frozen=True):
     """A recipe, checked."""
 
     path: Path
     kind: str
     base: str
     out: Path
-    data: Json = field(default_factory=dict)
-    train: Training = field(default_factory=Training)
-    export: Export = field(default_factory=Export)
-    promote: Promote = field(default_factory=Promote)
+    data: Json = {}
+    train: Training = Training()
+    export: Export = Export()
+    promote: Promote = Promote()
 
 
 def read(path: Path) -> Recipe:
     """Read a recipe. Raises RecipeError that names the key."""
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from error
-    known = {"kind": str, "base": str, "out": str, "data": dict, "train": dict, "export": dict, "promote": dict}
-    for key, value in given.items():
-        if key not in known or not isinstance(value, known[key]):
-            raise RecipeError(f"{path}: {key}: known are {', '.join(known)}; the first three are texts")
-    if lacking := [key for key in ("kind", "base", "out") if key not in given]:
-        raise RecipeError(f"{path}: {lacking[0]} is missing")
-    recipe = Recipe(
-        path=path,
-        kind=given["kind"],
-        base=given["base"],
-        out=path.parent / given["out"],
-        data=given.get("data", {}),
-        train=_filled(Training, given.get("train", {}), f"{path}: [train]"),
-        export=_filled(Export, given.get("export", {}), f"{path}: [export]"),
-        promote=_filled(Promote, given.get("promote", {}), f"{path}: [promote]"),
-    )
-    if fault := faults(recipe.train):
-        raise RecipeError(f"{path}: [train] {fault[0]}")
-    return recipe
-
-
-def faults(training: Training) -> list[str]:
-    """What no run can be made with."""
-    found = [
-        f"{name} must be one of {', '.join(allowed)}, not {getattr(training, name)!r}"
-        for name, allowed in (("type", TYPES), ("schedule", SCHEDULES), ("turns", TURNS))
-        if getattr(training, name) not in allowed
-    ]
-    least = {"rank": 1, "batch": 1, "accumulate": 1, "length": 8, "evaluate": 1, "patience": 1, "save": 1, "layers": -1}
-    found += [f"{name} must be {low} or more" for name, low in least.items() if getattr(training, name) < low]
-    positive = [training.rate, training.scale, training.epochs, training.clip or 1.0, training.steps or 1]
-    if not all(0 < number < math.inf for number in positive):
-        found.append("rate, scale, epochs, steps and clip must be above 0")
-    if not (0 <= training.dropout < 1 and 0 <= training.warmup < 1 and 0 <= training.decay < 1):
-        found.append("dropout, warmup and decay must be at least 0 and below 1")
-    if training.layers == 0:
-        found.append("layers must be -1 for all, or 1 or more")
-    return found
-
-
-def _filled(kind: Any, given: Json, where: str) -> Any:
-    """A dataclass from a table: no unknown key, every value of its kind."""
-    known = {each.name: each for each in fields(kind)}
-    for key, value in given.items():
-        if key not in known:
-            raise RecipeError(f"{where} {key}: known are {', '.join(known)}")
-        wanted = known[key].default
-        if wanted is MISSING or not _fits(value, wanted, optional=key in ("clip", "steps")):
-            raise RecipeError(f"{where} {key} = {value!r}: expected something like {wanted!r}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
-
-
-def _fits(value: Any, like: Any, *, optional: bool) -> bool:
-    if isinstance(value, bool) or isinstance(like, bool):
-        return isinstance(value, bool) and isinstance(like, bool)
-    if optional or isinstance(like, float):
-        return isinstance(value, (int, float))
-    if isinstance(like, tuple):
-        return isinstance(value, list) and all(isinstance(each, (str, int)) for each in value)
-    return isinstance(value, type(like))
+    file = typed.read(path, File, error=RecipeError)
+    return Recipe(path=path, **structs.asdict(file) | {"out": path.parent / file.out})

@@ -9,7 +9,6 @@ Teaches a base to answer as the rows do. Rows in `<out>/data/` (train.jsonl, val
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import json
 import os
@@ -21,11 +20,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.system import jsonl, platform
+from gate.system.hashing import sha256
 from gate.types import Json
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.recipe import Recipe
 
 AGAIN = "GATE_TRAINER"
@@ -40,12 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None and AGAIN not in os.environ:  # the BLAS is preloaded, which takes a new process
         environment = {**platform.model_environment(offline=True), AGAIN: "1"}
         os.execve(sys.executable, [*platform.PYTHON, "-m", "trainers.sft", *sys.argv[1:]], environment)
-    try:
-        run(recipes.read(given.recipe))
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    return exit_status(lambda: run(recipes.read(given.recipe)))
 
 
 def run(recipe: Recipe) -> None:
@@ -53,7 +51,7 @@ def run(recipe: Recipe) -> None:
     base = folder_of(recipe.base)
     folder, data = recipe.out / "train", recipe.out / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with platform.locked(folder / ".lock", waiting=lambda: _refuse(folder)):
         fingerprint = _fingerprint(recipe, base, data)
         if _done(folder, fingerprint):
             print(f"trained before: {folder / 'adapter'}")
@@ -122,9 +120,9 @@ def _fingerprint(recipe: Recipe, base: Path, data: Path) -> str:
     if missing := [path for path in files if not path.is_file()]:
         raise GateError(f"{missing[0]}: is missing: the rows come first (gate train {recipe.path})")
     told = [
-        asdict(recipe.train),
+        structs.asdict(recipe.train),
         checkpoint.digest(checkpoint.identify(str(base))),
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        [sha256(path, fresh=True) for path in files],
     ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -139,15 +137,8 @@ def _done(folder: Path, fingerprint: str) -> bool:
     return True
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder: two trainings in it would write over each other."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GateError(f"{folder}: another training is at work here") from None
-        yield
+def _refuse(folder: Path) -> None:
+    raise GateError(f"{folder}: another training is at work here")
 
 
 @contextmanager

@@ -23,9 +23,11 @@ from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.models.serving import supervisor
 from gate.system import jsonl, platform
+from gate.system.hashing import sha256
 from gate.types import HELD_OUT
 from trainers import advice, fit
 from trainers import recipe as recipes
+from trainers.cli import exit_status
 from trainers.prepare.tool_repair import fixtures
 from trainers.recipe import Recipe
 from trainers.sft import folder_of
@@ -81,8 +83,8 @@ def show(path: Path) -> int:
     base = folder_of(recipe.base)
     for step in plan(recipe, base):
         print(f"{step.name:16} {shlex.join(step.command)}")
-    found = advice.given(recipe, base)
-    print("", fit.planned(recipe, base), advice.shown(found), sep="\n\n")
+    found = advice.advise(recipe, base)
+    print("", fit.planned(recipe, base), advice.table(found), sep="\n\n")
     return 1 if any(each.level == "refuse" for each in found) else 0
 
 
@@ -166,16 +168,16 @@ def _formed(recipe: Recipe, base: Path) -> Iterator[Step]:
 def _run(step: Step, before: str) -> str:
     """Run a step in a fresh folder; its fingerprint. Raises StepError."""
     mark = _fingerprint(step, before)
-    if step.folder.exists() and not (step.resumes and _told(step.folder / BEGUN) == mark):
+    if step.folder.exists() and not (step.resumes and _recorded(step.folder / BEGUN) == mark):
         shutil.rmtree(step.folder)
     fills = step.name == "fuse" or step.name.endswith(" bit")  # mlx_lm wants a folder that is not there
     (step.folder.parent if fills else step.folder).mkdir(parents=True, exist_ok=True)
     if step.resumes:
         jsonl.write_whole(step.folder / BEGUN, json.dumps({"fingerprint": mark}))
     print(f"\n== {step.name}\n$ {shlex.join(step.command)}", flush=True)
-    leash = supervisor.__file__
+    watched = supervisor.__file__
     environment = platform.model_environment(offline=True)
-    command = [*platform.PYTHON, leash, *step.command]
+    command = [*platform.PYTHON, watched, *step.command]
     child = subprocess.Popen(command, env=environment, cwd=step.place, stdin=subprocess.PIPE, start_new_session=True)
     status = _waited(child)
     if status == STOPPED:
@@ -197,13 +199,13 @@ def _waited(child: subprocess.Popen[bytes]) -> int:
             return child.wait()
         except KeyboardInterrupt:
             if asked and child.stdin is not None:
-                child.stdin.close()  # the leash ends everything
+                child.stdin.close()  # the supervisor ends everything
             elif child.poll() is None:
                 os.killpg(child.pid, signal.SIGINT)
             asked = True
 
 
-def _told(path: Path) -> str:
+def _recorded(path: Path) -> str:
     try:
         return str(json.loads(path.read_text(encoding="utf-8")).get("fingerprint"))
     except (OSError, ValueError):
@@ -213,7 +215,7 @@ def _told(path: Path) -> str:
 def _done(step: Step, before: str) -> str:
     """The fingerprint of a step that is done; empty when it must be run."""
     mark = _fingerprint(step, before)
-    if _told(step.folder / MARKER) != mark:
+    if _recorded(step.folder / MARKER) != mark:
         return ""
     print(f"== {step.name}: done before")
     return mark
@@ -222,19 +224,19 @@ def _done(step: Step, before: str) -> str:
 def _fingerprint(step: Step, before: str) -> str:
     read = [path for each in step.reads for path in (sorted(each.rglob("*")) if each.is_dir() else [each])]
     known = [path for path in read if path.is_file() and "__pycache__" not in path.parts]
-    told = [step.command, before, [hashlib.sha256(path.read_bytes()).hexdigest() for path in known]]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    inputs = [step.command, before, [sha256(path, fresh=True) for path in known]]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _advised(recipe: Recipe, base: Path, anyway: str) -> None:
     """Print the advice on this base and these rows; what it refuses needs a reason. Raises StepError."""
-    found = advice.given(recipe, base)
-    print(advice.shown(found))
+    found = advice.advise(recipe, base)
+    print(advice.table(found))
     refused = [each for each in found if each.level == "refuse"]
     if refused and not anyway.strip():
         raise StepError(f"{refused[0].what}: {refused[0].why} (--anyway REASON)")
-    told = {"advice": [each.plain() for each in found], "anyway": anyway}
-    jsonl.write_whole(recipe.out / "advice.json", json.dumps(told, indent=1) + "\n")
+    record = {"advice": [each.plain() for each in found], "anyway": anyway}
+    jsonl.write_whole(recipe.out / "advice.json", json.dumps(record, indent=1) + "\n")
 
 
 def _data(recipe: Recipe) -> list[Path]:
@@ -269,22 +271,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=("compare", "promote"))
     parser.add_argument("recipe", type=Path)
     given = parser.parse_args(arguments)
-    recipe = recipes.read(given.recipe)
-    try:
-        return _compare(recipe) if given.what == "compare" else _promote(recipe)
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
+    work = _compare if given.what == "compare" else _promote
+    return exit_status(lambda: work(recipes.read(given.recipe)))
 
 
 def _compare(recipe: Recipe) -> int:
     from gate.cli.main import main as gate
 
     found = [str(report_of(recipe, name)) for name in ("base", *forms(recipe))]
-    told = gate(["compare", *found])
+    status = gate(["compare", *found])
     wanted = [f"--better={test}" for test in recipe.promote.better] + [f"--kept={test}" for test in recipe.promote.kept]
     if not wanted:
-        return told
+        return status
     print("\nheld-out cases:")
     return gate(["compare", *found, "--split", HELD_OUT, *wanted])
 
@@ -297,7 +295,7 @@ def _promote(recipe: Recipe) -> int:
     registry = recipe.out.resolve() / "registry"
     manifest = json.loads((recipe.out / "data/manifest.json").read_text(encoding="utf-8"))
     training = {f"data/{name}.jsonl": digest for name, digest in manifest["sha256"].items()}
-    training |= {recipe.path.name: hashlib.sha256(recipe.path.read_bytes()).hexdigest()}
+    training |= {recipe.path.name: sha256(recipe.path, fresh=True)}
     request = Request(
         path=str(path),
         slot=Slot(recipe.promote.slot, registry),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 
 from gate.checkpoints import tensors
-from gate.system import jsonl, platform, sandbox
+from gate.system import cache, platform, sandbox
 from gate.system.hashing import sha256
 from gate.types import Json
 
-KEPT = 100
-"""Answers that are remembered."""
 CODE = ("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
 
@@ -24,25 +20,17 @@ def probed(probe: str, request: Json, folder: Path | None, *, seconds: float, me
     It is asked again when the request, the folder's files, the probe or a library has changed. Weights count by size
     and header: a probe reads the names and shapes of tensors, and no numbers.
     """
-    place = platform.cache_folder() / "probes" / f"{_key(probe, request, folder)}.json"
-    with contextlib.suppress(OSError, ValueError):
-        known: Json = json.loads(place.read_text(encoding="utf-8"))
-        return known
-    environment = platform.model_environment(offline=True) if folder else None
-    module = f"gate.checkpoints.probes.{probe}"
-    answer: Json = sandbox.run(module, request, seconds=seconds, memory=memory, environment=environment)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never an answer
-        place.parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write_whole(place, json.dumps(answer))
-        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-            old.unlink(missing_ok=True)
-    return answer
-
-
-def _key(probe: str, request: Json, folder: Path | None) -> str:
     source = Path(__file__).parent / "probes" / f"{probe}.py"
     facts = [request, sha256(source), [version(name) for name in CODE], _files(folder) if folder else []]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    environment = platform.model_environment(offline=True) if folder else None
+    module = f"gate.checkpoints.probes.{probe}"
+
+    def ask() -> Json:
+        answer: Json = sandbox.run(module, request, seconds=seconds, memory=memory, environment=environment)
+        return answer
+
+    found: Json = cache.remembered(probe, facts, ask)
+    return found
 
 
 def _files(folder: Path) -> list[list[str]]:

@@ -6,9 +6,7 @@ remembered like the sha256 alone (gate.system.hashing).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -17,12 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from gate.checkpoints.tensors import Tensor
-from gate.system import hashing, jsonl, platform
+from gate.system import cache, hashing
+from gate.types import Json
 
 PIECE = 16 * 2**20
 """Bytes read at once."""
-KEPT = 200
-"""Scans that are remembered."""
 EXPONENTS = {
     "F64": ("<u8", 0x7FF0000000000000),
     "F32": ("<u4", 0x7F800000),
@@ -57,23 +54,15 @@ class Facts:
 
 def scan(path: Path, tensors: dict[str, Tensor]) -> dict[str, Facts]:
     """The facts of each tensor of the file; its sha256 is remembered for gate.system.hashing. Raises OSError."""
-    memory = platform.cache_folder() / "scans" / f"{hashlib.sha256(hashing.key(path).encode()).hexdigest()}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        if list(known) == list(tensors):
-            return {name: Facts(**facts) for name, facts in known.items()}
-    key, whole = hashing.key(path), hashlib.sha256()
-    with path.open("rb") as stream, ThreadPoolExecutor(2) as pool:
-        found = {}
-        for tensor in sorted(tensors.values(), key=lambda tensor: tensor.start):
-            whole.update(stream.read(tensor.start - stream.tell()))
-            found[tensor.name] = _look(tensor, stream, whole, pool)
-        while rest := stream.read(PIECE):
-            whole.update(rest)
-    if hashing.key(path) == key:
-        hashing.remember(key, whole.hexdigest())
-        _keep(memory, {name: asdict(found[name]) for name in tensors})
-    return found
+    key = hashing.key(path)
+    with cache.opened("tensors") as known:
+        facts = known.get(key)
+        if facts is None or list(facts) != list(tensors):
+            facts, whole = _read(path, tensors)
+            if hashing.key(path) == key:
+                hashing.remember(key, whole)
+                known.put(key, facts)
+    return {name: Facts(**each) for name, each in facts.items()}
 
 
 def finite(raw: bytes | memoryview, type_: str) -> int | None:
@@ -87,6 +76,18 @@ def finite(raw: bytes | memoryview, type_: str) -> int | None:
     blocks = np.frombuffer(raw, np.uint8).reshape(-1, _block(type_))
     halves = [blocks[:, at : at + 2].copy().view("<u2") for at in HALVES[type_]]
     return sum(int(np.count_nonzero((half & 0x7C00) == 0x7C00)) for half in halves)
+
+
+def _read(path: Path, tensors: dict[str, Tensor]) -> tuple[Json, str]:
+    """The facts of each tensor, and the sha256 of the file, in one pass."""
+    whole, found = hashlib.sha256(), {}
+    with path.open("rb") as stream, ThreadPoolExecutor(2) as pool:
+        for tensor in sorted(tensors.values(), key=lambda tensor: tensor.start):
+            whole.update(stream.read(tensor.start - stream.tell()))
+            found[tensor.name] = asdict(_look(tensor, stream, whole, pool))
+        while rest := stream.read(PIECE):
+            whole.update(rest)
+    return {name: found[name] for name in tensors}, whole.hexdigest()
 
 
 def _look(tensor: Tensor, stream, whole, pool: ThreadPoolExecutor) -> Facts:  # type: ignore[no-untyped-def]
@@ -117,13 +118,3 @@ def _block(type_: str) -> int:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     return GGML_QUANT_SIZES[GGMLQuantizationType[type_]][1]
-
-
-def _keep(memory: Path, found: dict[str, object]) -> None:
-    """A cache that cannot be written costs time, never an answer."""
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write_whole(memory, json.dumps(found))
-        scans = sorted(memory.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for old in scans[:-KEPT]:
-            old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`gate new-persona NAME`: a rubric, its anchors, cases and a suite for one more voice, as templates to fill in."""
+"""`gate new-persona NAME`: a rubric, its anchors, cases and a suite for one more persona, as templates to fill in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Nothing is overwritten. Either all files are written, or none."""
 EPILOG = "example:\n  gate new-persona harbourmaster"
 
 RUBRIC = '''\
-# The voice "{name}". Anchors beside it: {name}.jsonl. Cases: ../cases/persona/{name}.jsonl.
+# How "{name}" speaks. Anchors beside it: {name}.jsonl. Cases: ../cases/persona/{name}.jsonl.
 about = """
 Say who speaks here, to whom and how, in one paragraph. It is all that the judge knows of this person. Quote two or \\
 three things that this person really says, and name what this person never does. Then say what settles a score, \\
@@ -48,7 +48,7 @@ value = 3
 means = "Say what cannot be told from the person."
 example = "Write an answer that has exactly the score 3."
 
-[voice]   # counted without a judge, the same each time
+[style]   # counted without a judge, the same each time
 filler = ["happy to help", "as an ai"]   # phrases this person never says
 hedges = ["it depends"]                  # words by which this person never avoids to decide
 most_words = 60
@@ -74,7 +74,7 @@ import pytest
 
 from gate.judge.style_rules import faults, load
 
-VOICE = load("{name}", Path(__file__).parents[{up}] / {fixtures})
+RULES = load("{name}", Path(__file__).parents[{up}] / {fixtures})
 
 
 @pytest.mark.gate("persona/{name}.jsonl", floor=1.0, rubric="{name}", mean=2.0)
@@ -83,8 +83,8 @@ def test_sounds_like_the_person(model, case):
 
 
 @pytest.mark.gate("persona/{name}.jsonl", floor=0.8)
-def test_keeps_the_voice(model, case):
-    assert faults(model.ask(case).content, VOICE) == []
+def test_keeps_the_style(model, case):
+    assert faults(model.ask(case).content, RULES) == []
 '''
 NEXT = """
 What to do next:
@@ -101,7 +101,7 @@ def add_parsers(commands: Any) -> None:
     """Add `new-persona` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "new-persona",
-        help="a rubric, anchors, cases and a suite for one more voice, to fill in",
+        help="a rubric, anchors, cases and a suite for one more persona, to fill in",
         description=DESCRIPTION,
         epilog=EPILOG,
     )

@@ -13,7 +13,7 @@ from gate.cli.options import REPORT, add_fixtures, add_registry
 from gate.types import Json
 
 if TYPE_CHECKING:
-    from gate.repair.build import Built, Wanted
+    from gate.repair.build import Built, Options
     from gate.repair.misses import Found
     from gate.repair.teacher import Teacher
 
@@ -24,14 +24,14 @@ manifest that counts every row and every one that was dropped.
 Only misses of dev cases that are the model's own fault (stage `model`) become rows; for the others it says what to fix
 instead. All reports must be of one checkpoint; the newest result of a case counts. Held-out cases are refused, and so
 are dev cases that ask nearly what one of them asks. No row says nearly what any case says, or holds it among other
-words. The cases that rows were built of are burned (REGISTRY/burned.jsonl): they are still asked, and no longer
-counted; write new ones.
+words. The cases that rows were built of are contaminated (REGISTRY/contaminated.jsonl): they are
+still asked, and no longer counted; write new ones.
 
 Lines of --answers: {"id": "none-01", "answer": "…"}, or "calls" for a case whose patterns name no value; with "asked"
 another way to ask it. What a teacher said is kept in DIR.teacher.jsonl; its URL's key stands in GATE_TEACHER_API_KEY.
 
-Cases are burned before their rows can be seen. A run that ends in between has burned cases and no rows: give the same
-command again. Where the folder cannot be written, the message says whether the cases are burned."""
+Cases are recorded before their rows can be seen. A run that ends in between has contaminated cases and no rows: give
+the same command again. Where the folder cannot be written, the message says whether the cases are contaminated."""
 EPILOG = """\
 examples:
   gate repair runs/a -o repair --plan                     what would be built, and what rows cannot fix
@@ -54,7 +54,7 @@ def add_parsers(commands: Any) -> None:
     add = parser.add_argument
     add("reports", metavar="REPORT", type=Path, nargs="+", help=REPORT)
     add("-o", "--output", metavar="DIR", type=Path, required=True, help="a folder that is not there yet")
-    add("--plan", action="store_true", help="say what would be built; nothing is asked, written or burned")
+    add("--plan", action="store_true", help="say what would be built; nothing is asked, written or recorded")
     add_fixtures(parser, "cases/, tools/ and slots/")
     add("--slots", metavar="FILE", type=Path, action="append", help="phrases (default: every one of FIXTURES/slots/)")
     add("--variants", metavar="N", type=_whole, default=8, help="rows of each miss (default %(default)s)")
@@ -74,7 +74,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Build, show, burn, write; 1 where there is nothing to build."""
+    """Build, show, record, write; 1 where there is nothing to build."""
     from gate.registry import contaminated
     from gate.repair import build, misses, output, row_length, table
     from gate.report import io as reports
@@ -85,11 +85,11 @@ def run(given: argparse.Namespace) -> int:
         output.clear(given.output)
     texts = [(path, reports.text(path)) for path in map(reports.located, given.reports)]
     read = [reports.parsed(text, where=path) for path, text in texts]
-    found = misses.found(read, given.fixtures)
+    found = misses.collect(read, given.fixtures)
     ruler = row_length.ruler(given.model)
-    wanted = build.Wanted(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
+    options = build.Options(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
     with Progress() as progress, _teacher(given, found, progress) as teacher:
-        built = build.build(found, _source(given, found, ruler, teacher), wanted, say=progress)
+        built = build.build(found, _source(given, found, ruler, teacher), options, say=progress)
     print(table.shown(found, built, ruler.words))
     if given.plan and given.teacher and found.misses:
         print(f"\nthe teacher would be asked for {given.variants} paraphrases of each of {len(found.misses)} misses")
@@ -98,7 +98,7 @@ def run(given: argparse.Namespace) -> int:
         return 1
     if not given.plan:
         digests = [reports.digest(text) for _, text in texts]
-        _write(given, found, built, wanted, digests, ruler.words, as_text=ruler.as_text)
+        _write(given, found, built, options, digests, ruler.words, as_text=ruler.as_text)
     return 0
 
 
@@ -127,13 +127,13 @@ def _write(
     given: argparse.Namespace,
     found: Found,
     built: Built,
-    wanted: Wanted,
+    options: Options,
     digests: list[str],
     measured: str,
     *,
     as_text: bool,
 ) -> None:
-    """Burn the cases, and let the folder be seen: no row is ever there whose case counts."""
+    """Record the cases, and let the folder be seen: no row is ever there whose case counts."""
     from gate.registry import contaminated
     from gate.repair import output
     from gate.system.text import clean
@@ -141,19 +141,19 @@ def _write(
     form = "JSON texts" if as_text else "objects"
     marks = built.used
     used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
-    facts = _facts(given, found, digests) | {"seed": wanted.seed, "length": measured, "arguments": form}
-    facts |= {"registry": str(given.registry), "burned": used}
+    facts = _facts(given, found, digests) | {"seed": options.seed, "length": measured, "arguments": form}
+    facts |= {"registry": str(given.registry), "contaminated": used}
     told = {"repair": given.output.absolute().name, "reports": digests}
     asked = _asked(found, built)
 
-    def burn(manifest: str) -> int:
-        return contaminated.burn(given.registry, used, told | {"manifest": manifest}, asked)
+    def record(manifest: str) -> int:
+        return contaminated.record(given.registry, used, told | {"manifest": manifest}, asked)
 
-    new = output.write(given.output, built, facts, burn, as_text=as_text)
+    new = output.write(given.output, built, facts, record, as_text=as_text)
     print(
         f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
-    print(f"burned {len(used)} cases, {new} of them newly: {clean(str(contaminated.path(given.registry)))}")
+    print(f"contaminated: {len(used)} cases, {new} of them new: {clean(str(contaminated.path(given.registry)))}")
 
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:
@@ -171,7 +171,7 @@ def _asked(found: Found, built: Built) -> dict[str, list[str]]:
 def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
     """What the manifest says of where everything came from."""
     from gate.cases import loader, sealing
-    from gate.repair.build import digest
+    from gate.system.hashing import sha256
 
     files = [*_books(given), *([given.answers] if given.answers else [])]
     files += [sealing.there(given.fixtures / "cases" / name) for name in loader.files(given.fixtures)]
@@ -179,7 +179,7 @@ def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
         "version": 1,
         "command": _command(given),
         "reports": digests,
-        "inputs": {str(path): digest(path) for path in files},
+        "inputs": {str(path): sha256(path, fresh=True) for path in files},
         "misses": {
             "repaired": sorted(f"{miss.cases} {miss.case.id}" for miss in found.misses),
             "elsewhere": [{"case": other.case, "stage": other.stage, "mend": other.why} for other in found.elsewhere],

@@ -1,6 +1,6 @@
-"""A voice kept or broken, without a judge: the [voice] table of a rubric, and what in an answer breaks it.
+"""Style rules: the table [style] of a rubric, and what in an answer breaks it, counted without a judge.
 
-    [voice]
+    [style]
     filler = ["happy to help"]      # phrases this person never says: no matter the case, whole words, any apostrophe
     hedges = ["maybe"]              # the same, told apart in what is found
     most_words = 40
@@ -16,19 +16,18 @@ It sees form alone, so it never shows that an answer is good; it shows cheaply, 
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import regex
+from msgspec import Meta, Struct
 
 from gate.cases.normalize import visible
 from gate.errors import CaseError
-from gate.system.text import one_line, show
-from gate.types import Json
+from gate.system import typed
+from gate.system.text import show
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """Names of rubrics: they become names of files and of tests."""
@@ -54,52 +53,56 @@ _BOLD = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class StyleRules(Struct, frozen=True, forbid_unknown_fields=True):
     """What a person's answers have in common, as far as it can be counted."""
 
     filler: tuple[str, ...]
     """Phrases this person never says."""
     hedges: tuple[str, ...]
     """Words by which others avoid to decide."""
-    most_words: int
+    most_words: Annotated[int, Meta(ge=1)]
+    """Words of an answer at most."""
     lists: bool
     """May there be lists, headings, tables, bold marks?"""
-    opens: tuple[str, ...] = ()
-    """First words; none given: any."""
-    never_opens: tuple[str, ...] = ()
+    opens: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    """First words of an answer; without it any."""
+    never_opens: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     """Words that no sentence begins with."""
-    questions: int | None = None
-    """Question marks at most; None: any number."""
-    exclamations: int | None = None
-    """Exclamation marks at most; None: any number."""
+    questions: Annotated[int, Meta(ge=0)] | None = None
+    """Question marks at most; without it any number."""
+    exclamations: Annotated[int, Meta(ge=0)] | None = None
+    """Exclamation marks at most; without it any number."""
+
+    def __post_init__(self) -> None:
+        for key in ("filler", "hedges", "opens", "never_opens"):
+            sought = [_sought(each) for each in getattr(self, key) or ()]
+            if not all(sought):
+                raise ValueError(f"{key}: expected a list of phrases, each with a word in it")
+            if key.endswith("opens") and any(" " in each for each in sought):
+                raise ValueError(f"{key}: expected a list of single words")
 
 
-def load(name: str, fixtures: Path) -> Voice:
-    """The [voice] table of `fixtures/rubrics/<name>.toml`. Raises CaseError that names the file and the key."""
+class _File(Struct, frozen=True):
+    """A rubric's file, of which only the rules are read here."""
+
+    style: StyleRules
+
+
+def load(name: str, fixtures: Path) -> StyleRules:
+    """The table [style] of `fixtures/rubrics/<name>.toml`. Raises CaseError that names the file and the key."""
     if not NAME.fullmatch(name):
         raise CaseError(f"rubric {show(name)}: a name has small letters, digits and _, a letter first, 40 at most")
-    path = fixtures / "rubrics" / f"{name}.toml"
-    table = _table(path)
-    needed = [each.name for each in fields(Voice) if each.default is MISSING]
-    if missing := [key for key in needed if key not in table]:
-        raise CaseError(f"{path}: voice.{missing[0]}: is missing; [voice] needs {', '.join(needed)}")
-    for key, value in table.items():
-        flaw = _FLAWS[key](value) if key in _FLAWS else f"unknown key; known: {', '.join(_FLAWS)}"
-        if flaw:
-            raise CaseError(f"{path}: voice.{one_line(key, 40)}: {flaw}")
-    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    return Voice(**told)
+    return typed.read(fixtures / "rubrics" / f"{name}.toml", _File, error=CaseError).style
 
 
-def faults(text: str, voice: Voice) -> list[str]:
-    """What in an answer breaks the voice, a line each; empty when it is kept. <think> marks hide what is in them."""
+def faults(text: str, rules: StyleRules) -> list[str]:
+    """What in an answer breaks the rules, a line each; empty when they are kept. <think> marks hide what is in them."""
     plain = visible(_spoken(text))
     words = _words(plain)
     if not any(word != "." for word in words):
         return ["says nothing"]
-    document = () if voice.lists else _layout(plain)
-    return [*_phrases(words, voice), *_openings(words, voice), *_sizes(plain, voice), *document]
+    document = () if rules.lists else _layout(plain)
+    return [*_phrases(words, rules), *_openings(words, rules), *_sizes(plain, rules), *document]
 
 
 def _spoken(text: str) -> str:
@@ -123,9 +126,9 @@ def _words(text: str) -> list[str]:
     return ["." if word[0] in ".!?" else word for word in found]
 
 
-def _phrases(words: list[str], voice: Voice) -> Iterator[str]:
+def _phrases(words: list[str], rules: StyleRules) -> Iterator[str]:
     text = f" {' '.join(words)} "
-    for fault, phrases in (("filler", voice.filler), ("a hedge", voice.hedges)):
+    for fault, phrases in (("filler", rules.filler), ("a hedge", rules.hedges)):
         for phrase in phrases:
             if f" {_sought(phrase)} " in text:
                 yield f'says {fault}: "{phrase}"'
@@ -135,20 +138,20 @@ def _sought(phrase: str) -> str:
     return " ".join(_words(visible(phrase))).strip(". ")
 
 
-def _openings(words: list[str], voice: Voice) -> Iterator[str]:
+def _openings(words: list[str], rules: StyleRules) -> Iterator[str]:
     begun = [word for before, word in zip([".", *words], words, strict=False) if before == "." != word]
-    if voice.opens and begun[0] not in {_sought(word) for word in voice.opens}:
+    if rules.opens and begun[0] not in {_sought(word) for word in rules.opens}:
         yield f"opens with {show(begun[0], 40)}, none of its opening words"
-    for word in voice.never_opens:
+    for word in rules.never_opens or ():
         if _sought(word) in begun:
             yield f'begins a sentence with "{word}"'
 
 
-def _sizes(text: str, voice: Voice) -> Iterator[str]:
+def _sizes(text: str, rules: StyleRules) -> Iterator[str]:
     count = sum(_length(chunk) for chunk in text.split())
-    if count > voice.most_words:
-        yield f"has {count} words, at most {voice.most_words}"
-    for name, mark, most in (("question", "?", voice.questions), ("exclamation", "!", voice.exclamations)):
+    if count > rules.most_words:
+        yield f"has {count} words, at most {rules.most_words}"
+    for name, mark, most in (("question", "?", rules.questions), ("exclamation", "!", rules.exclamations)):
         if most is not None and text.count(mark) > most:
             yield f"has {text.count(mark)} {name} marks, at most {most}"
 
@@ -169,50 +172,3 @@ def _layout(text: str) -> Iterator[str]:
             yield f"has {name}"
     if _BOLD.search(prose):
         yield "has bold marks"
-
-
-def _table(path: Path) -> Json:
-    try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8")).get("voice")
-    except (OSError, ValueError, RecursionError) as error:
-        raise CaseError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(table, dict):
-        raise CaseError(f"{path}: voice: needs a [voice] table with {', '.join(_FLAWS)}")
-    return table
-
-
-def _phrases_flaw(value: Any) -> str:
-    good = isinstance(value, list) and all(isinstance(each, str) and _sought(each) for each in value)
-    return "" if good else f"expected a list of phrases, each with a word in it, found {show(value)}"
-
-
-def _opens_flaw(value: Any) -> str:
-    if _phrases_flaw(value) or not value or any(" " in _sought(each) for each in value):
-        return f"expected a list of single words, and not an empty one, found {show(value)}"
-    return ""
-
-
-def _words_flaw(value: Any) -> str:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    return "" if good else f"expected a whole number from 1, found {show(value)}"
-
-
-def _count_flaw(value: Any) -> str:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return "" if good else f"expected a whole number from 0, found {show(value)}"
-
-
-def _lists_flaw(value: Any) -> str:
-    return "" if isinstance(value, bool) else f"expected true or false, found {show(value)}"
-
-
-_FLAWS: dict[str, Callable[[Any], str]] = {
-    "filler": _phrases_flaw,
-    "hedges": _phrases_flaw,
-    "most_words": _words_flaw,
-    "lists": _lists_flaw,
-    "opens": _opens_flaw,
-    "never_opens": _opens_flaw,
-    "questions": _count_flaw,
-    "exclamations": _count_flaw,
-}

@@ -99,7 +99,7 @@ def _batched(server: Server, patience: float) -> list[Answer] | str:
         return "this llama-server has one slot"
     unseeded = {name: value for name, value in server.sampling.items() if name != "seed"}
     with Client(replace(server, sampling=unseeded), timeout=patience) as client:
-        return parallel.each(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
+        return parallel.map(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
 
 
 def _cold(server: Server, client: Client, first: Reply, warm: Reply) -> tuple[Reply, Reply] | str:

@@ -45,7 +45,7 @@ def answers(
 ) -> list[Raw]:
     """Each prompt with the model's text: several at once, or one after the other and exactly as the chat was."""
     ask = partial(_ask, client, alone=alone)
-    asked = parallel.each(ask, raws, at_once=1 if alone else AT_ONCE, tell=tell)
+    asked = parallel.map(ask, raws, at_once=1 if alone else AT_ONCE, tell=tell)
     if client.server.runtime != "mlx_lm" or folder is None or all(raw.problem for raw, _ in asked):
         return [raw for raw, _ in asked]
     try:
@@ -57,7 +57,7 @@ def answers(
 
 def _rendered(client: Client, folder: Path | None, bodies: list[Json]) -> list[Json]:
     if client.server.runtime in ("llama.cpp", "scripted"):
-        return parallel.each(partial(client.post_json, "/apply-template"), bodies, at_once=AT_ONCE)
+        return parallel.map(partial(client.post_json, "/apply-template"), bodies, at_once=AT_ONCE)
     if client.server.runtime == "mlx_lm" and folder is not None:
         asked = [{"messages": body["messages"], "tools": body.get("tools", [])} for body in bodies]
         return _child({"folder": str(folder), "asked": asked}, len(asked))

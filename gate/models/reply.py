@@ -52,7 +52,28 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
 
 def steps(text: str) -> list[Step]:
     """The steps of the first choice of a body, as far as they are told. Raises AskError where there is no choice."""
-    return _steps(_choice(loads(text), text))
+    return _steps(first_choice(text))
+
+
+def first_choice(text: str) -> Json:
+    """The first choice of a body, with a message in it. Raises AskError."""
+    return _choice(loads(text), text)
+
+
+def distributions(choice: Json) -> list[tuple[Json, list[Json]]]:
+    """Each step of a choice as it was served, with its listed tokens that have a log-probability, the best first.
+
+    Servers list them in any order; minus infinity comes as a very low number or as null.
+    """
+    steps = [step if isinstance(step, dict) else {} for step in _listed(choice.get("logprobs"), "content")]
+    listed = [filter(has_logprob, _listed(step, "top_logprobs")) for step in steps]
+    return [(step, sorted(top, key=lambda token: -token["logprob"])) for step, top in zip(steps, listed, strict=True)]
+
+
+def has_logprob(token: Any) -> bool:
+    """Is it a token with a log-probability? Rounding may lift one a little above 0."""
+    value = token.get("logprob") if isinstance(token, dict) else None
+    return isinstance(value, (int, float)) and value <= 0.01
 
 
 def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
@@ -81,7 +102,6 @@ def _fault(content: str, calls: list[Json], finish: str) -> str:
 
 
 def _choice(body: Any, text: str) -> Json:
-    """The first choice, with a message in it."""
     choices = body.get("choices") if isinstance(body, dict) and not body.get("error") else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise AskError(f"the answer is no chat completion: {_error(body, text)}")
@@ -146,14 +166,14 @@ def _margin(choice: Json, written: Any) -> float | None:
 
 
 def _steps(choice: Json) -> list[Step]:
-    """Every step whose two best tokens are told; servers give them in any order.
+    """Every step whose two best tokens are told.
 
     The gap is that between them, and 0 where another token was taken: a grammar has refused these, and what it chose
     among is not told (llama.cpp, server-context.cpp: the probabilities are those before sampling).
     """
     steps = []
-    for step in _listed(choice.get("logprobs"), "content"):
-        best = sorted(filter(_finite, _listed(step, "top_logprobs")), key=lambda token: -token["logprob"])[:2]
+    for step, top in distributions(choice):
+        best = [token for token in top if -1e30 < token["logprob"] <= 0][:2]
         if len(best) == 2:
             gap = best[0]["logprob"] - best[1]["logprob"]
             steps.append((str(step.get("token")), gap if _name(step) == _name(best[0]) else 0.0))
@@ -167,11 +187,6 @@ def _name(token: Json) -> Any:
 def _listed(value: Any, key: str) -> list[Any]:
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else []
-
-
-def _finite(token: Any) -> bool:
-    value = token.get("logprob") if isinstance(token, dict) else None
-    return isinstance(value, (int, float)) and -1e30 < value <= 0
 
 
 def _without_logprobs(body: Json) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from gate.errors import AskError
 from gate.models.batch_invariance import Way
 from gate.models.client import Client, request
-from gate.models.reply_cache import Known
+from gate.system.cache import Cache
 from gate.types import Json, Question, Reply, Server
 
 
@@ -31,7 +31,7 @@ class Host:
 class Asking:
     """Asks, or remembers. Safe to use from several threads."""
 
-    def __init__(self, host: Host, *, timeout: float, known: Known | None = None) -> None:
+    def __init__(self, host: Host, *, timeout: float, known: Cache | None = None) -> None:
         self.way = host.way
         self._host, self._timeout, self._known = host, timeout, known
         self._lock = threading.Lock()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from gate.errors import AskError
 from gate.models import reply as replies
 from gate.types import Json
 
@@ -68,35 +68,25 @@ def steps(body: str, *, runtime: str) -> tuple[Step, ...]:
     mlx_lm.server names any of the best tokens as the one that was generated (mlx_lm/server.py, generate_response:
     the first of an unordered list), so with it the best token stands: at temperature 0 that is the same.
     """
-    found = [_step(given, best=runtime == "mlx_lm") for given in _content(replies.loads(body))]
+    try:
+        served = replies.distributions(replies.first_choice(body))
+    except AskError:
+        return ()
+    found = [_step(given, top, best=runtime == "mlx_lm") for given, top in served]
     read = tuple(step for step in found if step is not None)
     return read if len(read) == len(found) else ()
 
 
-def _content(body: Any) -> list[Any]:
-    """choices[0].logprobs.content, or [] where a body has none."""
-    choices = body.get("choices") if isinstance(body, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    logprobs = choice.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return content if isinstance(content, list) else []
-
-
-def _step(given: Any, *, best: bool) -> Step | None:
-    own = _token(given)
-    listed = given.get("top_logprobs") if isinstance(given, dict) else None
-    tokens = [token for each in (listed if isinstance(listed, list) else []) if (token := _token(each))]
+def _step(given: Json, listed: list[Json], *, best: bool) -> Step | None:
+    tokens = (token for each in listed if (token := _token(each)))
     top = tuple(sorted(tokens, key=lambda token: (-token.logprob, token.id or 0)))
-    if best:
-        return Step(top[0], top) if top else None
+    own = top[0] if best and top else None if best else _token(given)
     return Step(own, top) if own else None
 
 
-def _token(given: Any) -> Token | None:
-    """A token as a server gives it; a log-probability of minus infinity comes as a very low number or as null."""
-    if not isinstance(given, dict) or not isinstance(given.get("token"), str):
+def _token(given: Json) -> Token | None:
+    """A token as a server gives it; None where it has no text or no log-probability."""
+    if not isinstance(given.get("token"), str) or not replies.has_logprob(given):
         return None
-    number, value = given.get("id"), given.get("logprob")
-    if not isinstance(value, (int, float)) or value > 0.01:
-        return None
-    return Token(number if isinstance(number, int) else None, given["token"].translate(MARKS), float(min(value, 0.0)))
+    number = given.get("id") if isinstance(given.get("id"), int) else None
+    return Token(number, given["token"].translate(MARKS), float(min(given["logprob"], 0.0)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.registry import holdout_attempts
+from gate.registry import holdout_reuse
 from gate.types import HELD_OUT, Contract, Reply, Result
 
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
@@ -43,7 +43,7 @@ def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> 
     Raises LedgerError when it cannot be.
     """
     return [
-        replace(each, attempt=holdout_attempts.taken(registry, each.held_out, checkpoint)) if each.held_out else each
+        replace(each, attempt=holdout_reuse.record(registry, each.held_out, checkpoint)) if each.held_out else each
         for each in contracts
     ]
 

@@ -15,9 +15,8 @@ import pytest
 import gate
 from gate.checkpoints import checkpoint
 from gate.errors import CheckpointError
-from gate.models import batch_invariance, determinism
+from gate.models import batch_invariance, determinism, reply_cache
 from gate.models.batch_invariance import Way
-from gate.models.reply_cache import Known, place
 from gate.models.serving import llama_cpp, mlx
 from gate.models.serving.process import Serving, Start
 from gate.models.session import Host
@@ -25,6 +24,7 @@ from gate.plugin import failed_first
 from gate.plugin.preflight import Preflight
 from gate.plugin.progress import progress
 from gate.system import hashing, platform
+from gate.system.cache import Cache
 from gate.types import Check, Determinism, Graded, Json, Server
 
 RUNTIMES: dict[str, Callable[[], Json]] = {
@@ -192,9 +192,9 @@ def processes(config: pytest.Config) -> int:
     return max(1, len(config.getoption("tx", None) or []))
 
 
-def known(config: pytest.Config, about: Json) -> Known:
+def known(config: pytest.Config, about: Json) -> Cache:
     """The store of answers of what is known by `about`."""
-    return Known(place(), about, fresh=config.getoption("gate_fresh"), run=run(config))
+    return reply_cache.opened(about, fresh=config.getoption("gate_fresh"), run=run(config))
 
 
 def run(config: pytest.Config) -> str:

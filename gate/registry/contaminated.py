@@ -1,10 +1,11 @@
-"""Cases that training has learned from: `<registry>/burned.jsonl`, a ledger over all slots.
+"""Cases that training has learned from: `<registry>/contaminated.jsonl`, a ledger over all slots.
 
 A case whose miss became training rows no longer shows what the model can do: it is asked on, and counts no more. A
 fresh case that `replaces` it takes its place; until then a promotion would stand on fewer cases, and is refused.
 
-A case is burned by its mark (gate.cases.loader.marks), and by its words: whatever asks what a burned case asks, or a
-row that was built of it, or nearly that, is burned too, however it is written and whatever tools it offers.
+A case is contaminated by its mark (gate.cases.loader.marks), and by its words: whatever asks what a contaminated case
+asks, or a row that was built of it, or nearly that, is contaminated too, however it is written and whatever tools it
+offers.
 """
 
 from __future__ import annotations
@@ -21,29 +22,29 @@ from gate.registry import ledger
 from gate.registry.ledger import LedgerError
 from gate.types import Case, Contract, Json
 
-EVENT = "burned"
+EVENT = "contaminated"
 
 
-def burn(
+def record(
     registry: Path, marks: Mapping[str, str], facts: Json, asked: Mapping[str, Iterable[str]] | None = None
 ) -> int:
     """Record that rows were built from these cases: {what each asks (gate.cases.loader.marks)[1]: its id}; how many are
     new.
 
     `facts`: the repair's manifest, digest and report. `asked`: by mark, what the case and its rows ask, as
-    wording.asking has it. Raises LedgerError when it cannot be recorded.
+    normalize.asking has it. Raises LedgerError when it cannot be recorded.
     """
     seen = known(registry)
     new = {mark: id_ for mark, id_ in sorted(marks.items()) if mark not in seen}
-    words = {mark: [text for text in dict.fromkeys(told) if text not in seen] for mark, told in (asked or {}).items()}
-    told = {mark: "\n".join(texts) for mark, texts in sorted(words.items()) if texts}
-    if new or told:
-        ledger.append(path(registry), EVENT, facts | {"cases": new} | ({"asked": told} if told else {}))
+    words = {mark: [text for text in dict.fromkeys(all_) if text not in seen] for mark, all_ in (asked or {}).items()}
+    unseen = {mark: "\n".join(texts) for mark, texts in sorted(words.items()) if texts}
+    if new or unseen:
+        ledger.append(path(registry), EVENT, facts | {"cases": new} | ({"asked": unseen} if unseen else {}))
     return len(new)
 
 
 def known(registry: Path) -> dict[str, str]:
-    """What every burned case asks, and its id: by its mark, and in the words of wording.asking. Raises LedgerError."""
+    """The id of every contaminated case, by its mark and by what it asks (normalize.asking). Raises LedgerError."""
     found: dict[str, str] = {}
     for line in ledger.read(path(registry)):
         try:
@@ -51,12 +52,12 @@ def known(registry: Path) -> dict[str, str]:
             for mark, texts in line.facts.get("asked", {}).items():  # lines of before have none
                 found |= dict.fromkeys(texts.split("\n"), found[mark])
         except (KeyError, AttributeError) as error:
-            raise LedgerError(f"{path(registry)}: line {line.number} names no burned cases") from error
+            raise LedgerError(f"{path(registry)}: line {line.number} names no contaminated cases") from error
     return found
 
 
 def check(registry: Path) -> None:
-    """Can cases be burned there? Asked before anything is built, and leaves nothing behind. Raises LedgerError."""
+    """Can cases be recorded there? Asked before anything is built, and leaves nothing behind. Raises LedgerError."""
     known(registry)
     place = next(each for each in (registry, *registry.absolute().parents) if each.exists())
     try:
@@ -66,35 +67,35 @@ def check(registry: Path) -> None:
             if each.exists():
                 os.close(os.open(each, os.O_WRONLY | os.O_APPEND))
     except OSError as error:
-        raise LedgerError(f"{path(registry)}: no case can be burned there: {error}: mend that, then repair") from error
+        raise LedgerError(f"{path(registry)}: no case can be recorded there: {error}: fix that, then repair") from error
 
 
-def without(contract: Contract, file: CaseFile, burned: Mapping[str, str]) -> Contract:
+def without(contract: Contract, file: CaseFile, marks: Mapping[str, str]) -> Contract:
     """The contract with the cases that training has learned from, and those of them that a fresh case replaces."""
-    if not burned:  # as in most projects, and marks take time
+    if not marks:  # as in most projects, and marks take time
         return replace(contract, burned=(), replaced=())
-    caught = among(file.cases, burned)
-    marked = {case.id: None for number, case in enumerate(file.cases) if number in caught}
-    fresh = {case.replaces for case in file.cases if case.id not in marked}
-    return replace(contract, burned=tuple(marked), replaced=tuple(id_ for id_ in marked if id_ in fresh))
+    caught = among(file.cases, marks)
+    ids = {case.id: None for number, case in enumerate(file.cases) if number in caught}
+    fresh = {case.replaces for case in file.cases if case.id not in ids}
+    return replace(contract, burned=tuple(ids), replaced=tuple(id_ for id_ in ids if id_ in fresh))
 
 
-def among(given: Sequence[Case], burned: Mapping[str, str]) -> dict[int, str]:
-    """The numbers of the cases that are burned, each with the id of the burned case that it is, or asks like."""
-    if not burned:
+def among(cases: Sequence[Case], known: Mapping[str, str]) -> dict[int, str]:
+    """The numbers of the contaminated cases, each with the id of the recorded case that it is, or asks like."""
+    if not known:
         return {}
-    from gate.cases import asked, similarity  # numpy: most runs have no burned case, and need not wait for it
+    from gate.cases import asked, similarity  # numpy: most runs have no contaminated case, and need not wait for it
 
-    marks = [question for _, question in loader.all_marks(given)]
-    found = {number: burned[mark] for number, mark in enumerate(marks) if mark in burned}
-    texts = {number: asked.ways(case.messages) for number, case in enumerate(given) if number not in found}
-    worded = {number: next((text for text in each if text in burned), "") for number, each in texts.items()}
-    found |= {number: burned[text] for number, text in worded.items() if text}
+    marks = [question for _, question in loader.all_marks(cases)]
+    found = {number: known[mark] for number, mark in enumerate(marks) if mark in known}
+    texts = {number: asked.ways(case.messages) for number, case in enumerate(cases) if number not in found}
+    worded = {number: next((text for text in each if text in known), "") for number, each in texts.items()}
+    found |= {number: known[text] for number, text in worded.items() if text}
     left = {number: each for number, each in texts.items() if number not in found}
-    near = similarity.nearly_asked(left, tuple(text for text in burned if asked.END in text))
-    return found | {number: burned[text] for number, text in near.items()}
+    near = similarity.nearly_asked(left, tuple(text for text in known if asked.END in text))
+    return found | {number: known[text] for number, text in near.items()}
 
 
 def path(registry: Path) -> Path:
-    """The ledger of burned cases."""
-    return registry / "burned.jsonl"
+    """The ledger of contaminated cases."""
+    return registry / "contaminated.jsonl"

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import ast
-import math
 import os
 import sys
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct, field, structs
 
 from gate.errors import GateError
 from gate.models.batch_invariance import WAYS
+from gate.system import typed
 from gate.system.hashing import sha256
 
 SECTION = "pytest-gate"
+Paths = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+if TYPE_CHECKING:
+    Way = str
+else:
+    Way = Literal[WAYS]
 
 
 class PolicyError(GateError):
     """pyproject.toml's section [tool.pytest-gate] asks for what there is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The section [tool.pytest-gate] of pyproject.toml."""
 
-    max_age_days: float = 7.0
+    max_age_days: Annotated[float, Meta(ge=0)] = 7.0
     """Days after which a report is too old."""
-    min_cases: int = 20
+    min_cases: Annotated[int, Meta(ge=0)] = 20
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
     """Demand that the determinism canary found all answers equal: alone, batched and cold."""
-    asked: str = "together"
+    asked: Way = WAYS[0]
     """The laxest way to ask that is accepted (gate.models.batch_invariance.WAYS): together, settled or alone."""
     cached: bool = False
     """Accept answers that were given in an earlier run."""
-    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    slots: dict[str, Paths] = {}
     """The suites that a slot demands, by its name: files or folders from the project. A slot not named demands all."""
 
     def demanded(self, slot: str, place: str) -> bool:
@@ -46,43 +50,29 @@ class Policy:
         return wanted is None or any(PurePosixPath(place).is_relative_to(each) for each in wanted)
 
 
+class _Tools(Struct, frozen=True):
+    gate: Policy = field(name=SECTION, default=Policy())
+
+
+class _Project(Struct, frozen=True):
+    """pyproject.toml: other sections are other tools'."""
+
+    tool: _Tools = _Tools()
+
+
 def read(project: Path) -> Policy:
     """The project's policy; the defaults where it gives none. Raises PolicyError."""
-    try:
-        text = (project / "pyproject.toml").read_text(encoding="utf-8")
-        tools = tomllib.loads(text).get("tool", {})
-        given: Any = tools.get(SECTION, {}) if isinstance(tools, dict) else tools
-    except FileNotFoundError:
-        return Policy()
-    except (OSError, ValueError) as error:
-        raise PolicyError(f"{project / 'pyproject.toml'}: cannot be read: {error}") from error
-    if not isinstance(given, dict):
-        raise PolicyError(f"{project / 'pyproject.toml'}: [tool.{SECTION}] must be one table")
-    named = given.pop("slots", {})
-    known = {each.name: type(each.default) for each in fields(Policy) if each.name != "slots"}
-    for name, value in given.items():
-        if name not in known or not _fits(value, known[name]):
-            raise PolicyError(
-                f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans, and slots"
-            )
-    if given.get("asked", WAYS[0]) not in WAYS:
-        raise PolicyError(f"[tool.{SECTION}] asked = {given['asked']!r}: known are {', '.join(WAYS)}")
-    return Policy(**given, slots=_slots(named, project))
-
-
-def _slots(given: Any, project: Path) -> dict[str, tuple[str, ...]]:
-    """Which suites each slot demands: each of them must be there."""
-    if not isinstance(given, dict):
-        raise PolicyError(f'[tool.{SECTION}.slots]: expected hermes = ["suites/hermes"], found {given!r}')
-    for slot, paths in given.items():
-        if not (isinstance(paths, list) and paths and all(isinstance(path, str) and path for path in paths)):
-            raise PolicyError(f"[tool.{SECTION}.slots] {slot} = {paths!r}: expected a list of files or folders")
-        for path in paths:
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise PolicyError(f"[tool.{SECTION}.slots] {slot}: {path!r} must be a plain path from the project")
-            if not (project / path).exists():
-                raise PolicyError(f"[tool.{SECTION}.slots] {slot}: there is no {path}")
-    return {slot: tuple(PurePosixPath(path).as_posix() for path in paths) for slot, paths in given.items()}
+    path = project / "pyproject.toml"
+    policy = typed.read(path, _Project, error=PolicyError).tool.gate if path.exists() else Policy()
+    for slot, paths in policy.slots.items():
+        for each in paths:
+            where = f"{path}: tool.{SECTION}.slots.{slot}: {each!r}"
+            if PurePosixPath(each).is_absolute() or ".." in PurePosixPath(each).parts:
+                raise PolicyError(f"{where} must be a plain path from the project")
+            if not (project / each).exists():
+                raise PolicyError(f"{where} is not there")
+    slots = {slot: tuple(PurePosixPath(each).as_posix() for each in paths) for slot, paths in policy.slots.items()}
+    return structs.replace(policy, slots=slots)
 
 
 def suites(folder: Path) -> dict[str, str]:
@@ -139,9 +129,3 @@ def _marked(body: list[ast.stmt], within: str) -> Iterator[str]:
 
 def _refuse(error: OSError) -> None:
     raise PolicyError(f"{error.filename}: a folder of the suites cannot be read: {error.strerror}") from error
-
-
-def _fits(value: Any, type_: type) -> bool:
-    if type_ in (bool, str) or isinstance(value, (bool, str)):
-        return type(value) is type_
-    return isinstance(value, int if type_ is int else (int, float)) and 0 <= value < math.inf

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 import gate
 from gate.cases import loader
 from gate.checkpoints import checkpoint
@@ -15,7 +17,7 @@ from gate.grading.paired import lowered, unreplaced
 from gate.grading.verdict import decide
 from gate.judge import rubric
 from gate.models.batch_invariance import WAYS
-from gate.registry import contaminated, holdout_attempts, policy, release, signing, slots
+from gate.registry import contaminated, holdout_reuse, policy, release, signing, slots
 from gate.registry.policy import Policy
 from gate.registry.release import Evidence
 from gate.registry.slots import Pointer, Slot
@@ -96,7 +98,7 @@ def promote(request: Request) -> Pointer:
         "report": report.digest(text),
         "refused": list(reasons),
         "bar": list(bar),
-        "policy": asdict(rules),
+        "policy": structs.asdict(rules),
         "beat": asdict(beat) if beat else None,
     }
     slots.record(request.slot, slots.ATTEMPT, facts)
@@ -179,7 +181,7 @@ def _too_many_attempts(evidence: Report, registry: Path) -> tuple[str, ...]:
     """Held-out cases whose attempts were not counted in this registry, or more often than the report says."""
     reasons = []
     for each in evidence.contracts:
-        number = holdout_attempts.counted(registry, each.held_out, evidence.checkpoint.digest) if each.held_out else 0
+        number = holdout_reuse.count(registry, each.held_out, evidence.checkpoint.digest) if each.held_out else 0
         if each.held_out and not number:
             reasons.append(f"{each.cases}: its held-out cases were counted elsewhere: grade it with {registry}")
         elif each.attempt < number:

@@ -10,8 +10,7 @@ from tabulate import tabulate
 
 from gate.errors import GateError, ReportError
 from gate.grading.paired import by_test, flips, rights
-from gate.registry import contaminated as burned
-from gate.registry import ledger, release, slots
+from gate.registry import contaminated, ledger, release, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import PROMOTION, ROLLBACK, Slot
 from gate.stats import lower_bound
@@ -40,8 +39,8 @@ class Round:
     training: str
     """What it was trained on, in words."""
     rates: dict[str, Rate]
-    burned: int
-    """Cases that had been burned by then."""
+    contaminated: int
+    """Cases that training had learned from by then."""
     lost: int | None = None
     """Cases that the round before got right and this did not; None where the two were asked nothing alike."""
     report: Report | None = None
@@ -49,27 +48,27 @@ class Round:
 
 def rounds(slot: Slot, read: Sequence[Report] = ()) -> list[Round]:
     """Every promotion and rollback of a slot, then the reports. Raises LedgerError."""
-    fires = _fires(slot.registry)
+    records = _contaminations(slot.registry)
     found: list[Round] = []
     number = 0
     for line in slots.history(slot):
         if line.event == PROMOTION:
             number += 1
-            found.append(_promoted(slot, line, f"{number}", fires))
+            found.append(_promoted(slot, line, f"{number}", records))
         elif line.event == ROLLBACK:
             back, digest = line.facts["reason"], line.facts["to"]["digest"]
-            found.append(Round("back", line.at, digest, f"rolled back: {back}", {}, _burnt(fires, line.at)))
+            found.append(Round("back", line.at, digest, f"rolled back: {back}", {}, _contaminated(records, line.at)))
     for report in read:
         at = report.made.started
         rates = _rates(report)
         name, digest = report.checkpoint.name, report.checkpoint.digest
-        found.append(Round(name, at, digest, "?", rates, _burnt(fires, at), report=report))
+        found.append(Round(name, at, digest, "?", rates, _contaminated(records, at), report=report))
     return _compared(found)
 
 
 def table(found: Sequence[Round]) -> str:
     """The rounds, and under them each test's rates, round by round."""
-    head = ["round", "when", "checkpoint", "trained on", "right", "lost", "burned"]
+    head = ["round", "when", "checkpoint", "trained on", "right", "lost", "contaminated"]
     rows = [
         [
             clean(each.name),
@@ -78,13 +77,13 @@ def table(found: Sequence[Round]) -> str:
             clean(each.training),
             f"{sum(r.hits for r in each.rates.values())}/{sum(r.total for r in each.rates.values())}",
             "?" if each.lost is None else str(each.lost),
-            str(each.burned),
+            str(each.contaminated),
         ]
         for each in found
     ]
     graded = [each for each in found if each.rates]
     tests = list(dict.fromkeys(test for each in graded for test in each.rates))
-    told = [[clean(_short(test)), *[_told(each.rates.get(test)) for each in graded]] for test in tests]
+    told = [[clean(_short(test)), *[_cell(each.rates.get(test)) for each in graded]] for test in tests]
     names = ["at least: one-sided 95 % bound", *[clean(each.name) for each in graded]]
     parts = [tabulate(rows, head, disable_numparse=True)]
     return "\n\n".join([*parts, *([tabulate(told, names, disable_numparse=True)] if told else [])])
@@ -122,7 +121,7 @@ def draw(found: Sequence[Round], stem: Path) -> list[Path]:
     return paths
 
 
-def _promoted(slot: Slot, line: Record, name: str, fires: list[tuple[str, int]]) -> Round:
+def _promoted(slot: Slot, line: Record, name: str, records: list[tuple[str, int]]) -> Round:
     """A promotion, by the report that travels with it, or by its line in the ledger where that is gone."""
     try:
         folder = release.place(slot, str(line.facts.get("release")))
@@ -132,7 +131,9 @@ def _promoted(slot: Slot, line: Record, name: str, fires: list[tuple[str, int]])
     told = line.facts.get("hits") or {}
     rates = _rates(kept) if kept else {test: Rate(h, n, lower_bound(h, n)) for test, (h, n) in told.items()}
     training = _training(line.facts)
-    return Round(name, line.at, str(line.facts["digest"]), training, rates, _burnt(fires, line.at), report=kept)
+    return Round(
+        name, line.at, str(line.facts["digest"]), training, rates, _contaminated(records, line.at), report=kept
+    )
 
 
 def _rates(report: Report) -> dict[str, Rate]:
@@ -187,16 +188,16 @@ def _rows(path: Path, digest: str) -> int | None:
         return None
 
 
-def _fires(registry: Path) -> list[tuple[str, int]]:
-    """When cases were burned, and how many."""
-    return [(line.at, len(line.facts.get("cases") or {})) for line in ledger.read(burned.path(registry))]
+def _contaminations(registry: Path) -> list[tuple[str, int]]:
+    """When cases were contaminated, and how many."""
+    return [(line.at, len(line.facts.get("cases") or {})) for line in ledger.read(contaminated.path(registry))]
 
 
-def _burnt(fires: Sequence[tuple[str, int]], at: str) -> int:
-    return sum(number for when, number in fires if when <= at)
+def _contaminated(records: Sequence[tuple[str, int]], at: str) -> int:
+    return sum(number for when, number in records if when <= at)
 
 
-def _told(rate: Rate | None) -> str:
+def _cell(rate: Rate | None) -> str:
     return "-" if rate is None else f"{rate.hits}/{rate.total}, at least {100 * rate.lower:.0f} %"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gate.checkpoints import checkpoint
 from gate.errors import GateError
 from gate.grading.verdict import decide
-from gate.registry import holdout_attempts, release, signing, slots
+from gate.registry import holdout_reuse, release, signing, slots
 from gate.registry.ledger import Record
 from gate.registry.slots import Slot
 from gate.report import io as reports
@@ -132,10 +132,10 @@ def _attempts(folder: Path, registry: Path) -> str:
     evidence = reports.read(folder / release.REPORT)
     held = [each for each in evidence.contracts if each.held_out]
     for each in held:
-        number = holdout_attempts.counted(registry, each.held_out, evidence.checkpoint.digest)
+        number = holdout_reuse.count(registry, each.held_out, evidence.checkpoint.digest)
         if number != each.attempt:
             raise GateError(f"{each.cases}: the report says attempt {each.attempt}, {registry} counts {number}")
-    return f"{len(held)} tests with held-out cases, counted as {holdout_attempts.path(registry)} does"
+    return f"{len(held)} tests with held-out cases, counted as {holdout_reuse.path(registry)} does"
 
 
 def _unseen(what: str) -> Checked:

@@ -23,7 +23,7 @@ def capped(rows: Sequence[Row], most: int, *, seed: int) -> list[Row]:
     return kept
 
 
-def wanted(repaired: int, keep: float, categories: Sequence[str]) -> dict[str, int]:
+def shares(repaired: int, keep: float, categories: Sequence[str]) -> dict[str, int]:
     """Of each category that passed how many rows make up the share `keep` of all, evenly."""
     total = round(repaired * keep / (1 - keep))
     each, over = divmod(total, len(categories)) if categories else (0, 0)

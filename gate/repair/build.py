@@ -7,12 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gate.repair import balance, variants
+from gate.repair import balance, human_answers, variants
 from gate.repair import dpo_pairs as pairs
-from gate.repair import human_answers as given
 from gate.repair.contamination import Guard
 from gate.repair.human_answers import Answers
 from gate.repair.misses import Found, Miss
@@ -23,7 +21,7 @@ from gate.repair.split import SPLITS, split
 from gate.types import Json
 
 if TYPE_CHECKING:  # its client takes a second to import, and few repairs have a teacher
-    from gate.repair.teacher import Teacher
+    from gate.repair.teacher import Said, Teacher
 
 TWICE, OVER = "asks what another row asks", "is over --most"
 WRONG = "the teacher's answer is not what the case expects"
@@ -37,8 +35,8 @@ SPARE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a repair is asked to build."""
+class Options:
+    """How much of what a repair builds."""
 
     variants: int = 8
     most: int = 200
@@ -87,7 +85,7 @@ class Built:
         return {row.case for row in self.rows if row.case} | self.paired
 
 
-def build(found: Found, source: Source, wanted: Wanted, *, say: Callable[[str], None]) -> Built:
+def build(found: Found, source: Source, options: Options, *, say: Callable[[str], None]) -> Built:
     """Rows of every miss, and of what passed. Raises GateError."""
     built, seen = Built(), set[str]()
     asked: set[bytes] = set()
@@ -95,18 +93,18 @@ def build(found: Found, source: Source, wanted: Wanted, *, say: Callable[[str], 
     misses = _apart(found.misses, source.guard, built)
     for number, miss in enumerate(misses, start=1):
         say(f"building … {number} of {len(misses)}")
-        rows = _of_miss(miss, source, wanted, built, seen)
+        rows = _of_miss(miss, source, options, built, seen)
         if not rows:
             why = PHRASELESS if miss.case.expect.get("calls") else WORDLESS
             built.unbuilt.append((f"{miss.cases} {miss.case.id}", why))
         drawn += rows
     say("comparing with every case …")
-    sound = _sound(drawn, source, wanted, built, asked)
-    repaired = _capped(sound, wanted, built)
-    kept = _kept(found, source, wanted, built, len(repaired), seen, asked)
+    sound = _sound(drawn, source, options, built, asked)
+    repaired = _capped(sound, options, built)
+    kept = _kept(found, source, options, built, len(repaired), seen, asked)
     say("splitting …")
-    built.parts = split([*repaired, *kept], said=said, category=lambda row: row.category, seed=wanted.seed)
-    if wanted.pairs:
+    built.parts = split([*repaired, *kept], said=said, category=lambda row: row.category, seed=options.seed)
+    if options.pairs:
         _pair(misses, source, built)
     return built
 
@@ -118,24 +116,24 @@ def _apart(misses: Sequence[Miss], guard: Guard, built: Built) -> list[Miss]:
     return [miss for miss in misses if miss.mark not in twins]
 
 
-def _of_miss(miss: Miss, source: Source, wanted: Wanted, built: Built, seen: set[str]) -> list[Row]:
-    phrased = variants.of_miss(miss, source.books, wanted.variants, seed=wanted.seed, seen=seen)
+def _of_miss(miss: Miss, source: Source, options: Options, built: Built, seen: set[str]) -> list[Row]:
+    phrased = variants.of_miss(miss, source.books, options.variants, seed=options.seed, seen=seen)
     rows = list(phrased.rows)
     for words, message in source.answers.wordings.get(miss.mark, []):
         rows += turns(_reworded(miss, words, message, ANSWERS))
     if source.teacher is not None:
-        rows += _taught(miss, source, source.teacher, wanted, built)
+        rows += _taught(miss, source, source.teacher, options, built)
     if rows:
         built.short[miss.category] += phrased.short
     return rows
 
 
-def _taught(miss: Miss, source: Source, teacher: Teacher, wanted: Wanted, built: Built) -> list[Row]:
+def _taught(miss: Miss, source: Source, teacher: Teacher, options: Options, built: Built) -> list[Row]:
     """The request in a teacher's words, with its answer to them where the case would take it."""
     rows: list[Row] = []
     request = said(_reworded(miss, None, {}, TEACHER))
-    texts = teacher.paraphrases(request[-1], wanted.variants) if request else []
-    built.short[miss.category] += wanted.variants - len(texts)
+    texts = teacher.paraphrases(request[-1], options.variants) if request else []
+    built.short[miss.category] += options.variants - len(texts)
     right = source.answers.right.get(miss.mark)
     for text in texts:
         asked = _reworded(miss, text, {}, TEACHER).messages[:-1]
@@ -149,11 +147,11 @@ def _taught(miss: Miss, source: Source, teacher: Teacher, wanted: Wanted, built:
     return rows
 
 
-def _accepted(miss: Miss, told: Json) -> Json | None:
+def _accepted(miss: Miss, answer: Said) -> Json | None:
     """A teacher's answer as a message, if the case would take it."""
-    if told["fault"] or faults(miss.case, told["content"], told["calls"]):
+    if answer.fault or faults(miss.case, answer.content, answer.calls):
         return None
-    return spoken("" if told["calls"] else told["content"], told["calls"])
+    return spoken("" if answer.calls else answer.content, answer.calls)
 
 
 def _reworded(miss: Miss, words: str | None, message: Json, origin: str) -> Row:
@@ -165,32 +163,32 @@ def _reworded(miss: Miss, words: str | None, message: Json, origin: str) -> Row:
     return Row([*messages, message or {"role": ""}], miss.case.tools, miss.category, origin, miss.mark)
 
 
-def _sound(rows: list[Row], source: Source, wanted: Wanted, built: Built, asked: set[bytes]) -> list[Row]:
+def _sound(rows: list[Row], source: Source, options: Options, built: Built, asked: set[bytes]) -> list[Row]:
     """The rows that ask what no other row and no case asks, and are short enough; the others are counted."""
     _count(built.drawn, rows)
     first = _kept_where(rows, [TWICE if _known(row, asked) else "" for row in rows], built)
     apart = _kept_where(first, source.guard.refusals(first), built)
-    return _kept_where(apart, source.ruler.refusals(apart, wanted.length), built)
+    return _kept_where(apart, source.ruler.refusals(apart, options.length), built)
 
 
-def _capped(rows: list[Row], wanted: Wanted, built: Built) -> list[Row]:
-    kept = balance.capped(rows, wanted.most, seed=wanted.seed)
+def _capped(rows: list[Row], options: Options, built: Built) -> list[Row]:
+    kept = balance.capped(rows, options.most, seed=options.seed)
     chosen = {id(row) for row in kept}
     _kept_where(rows, ["" if id(row) in chosen else OVER for row in rows], built)
     return kept
 
 
 def _kept(
-    found: Found, source: Source, wanted: Wanted, built: Built, repaired: int, seen: set[str], asked: set[bytes]
+    found: Found, source: Source, options: Options, built: Built, repaired: int, seen: set[str], asked: set[bytes]
 ) -> list[Row]:
     """Rows of the categories that passed, so many that they are the wanted share of all."""
     rows: list[Row] = []
-    for name, number in balance.wanted(repaired, wanted.keep, list(found.passed)).items():
-        number, mine = min(number, wanted.most), list[Row]()
+    for name, number in balance.shares(repaired, options.keep, list(found.passed)).items():
+        number, mine = min(number, options.most), list[Row]()
         for again in range(SPARE):
             missing = number - len(mine)
-            drawn = variants.of_passed(found.passed[name], source.books, missing, seed=wanted.seed + again, seen=seen)
-            mine += _sound([row for row in drawn.rows if row.category == name], source, wanted, built, asked)
+            drawn = variants.of_passed(found.passed[name], source.books, missing, seed=options.seed + again, seen=seen)
+            mine += _sound([row for row in drawn.rows if row.category == name], source, options, built, asked)
             if len(mine) == number or drawn.short == missing:
                 break
         built.short[name] += number - len(mine)
@@ -200,7 +198,7 @@ def _kept(
 
 def _pair(misses: Iterable[Miss], source: Source, built: Built) -> None:
     for miss in misses:
-        chosen = given.known(miss, source.answers)
+        chosen = human_answers.right_message(miss, source.answers)
         if chosen is None and source.teacher is not None:
             chosen = _accepted(miss, source.teacher.answer(miss.case.messages, miss.case.tools, miss.case.max_tokens))
         found = pairs.pair(miss, chosen, source.guard)
@@ -231,9 +229,3 @@ def _known(row: Row, asked: set[bytes]) -> bool:
     twice = key in asked
     asked.add(key)
     return twice
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

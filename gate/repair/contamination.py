@@ -62,7 +62,7 @@ class Within:
         for text in texts:
             self._begun[text.partition(" ")[0]].append(f" {text} ")
 
-    def found(self, text: str) -> list[str]:
+    def search(self, text: str) -> list[str]:
         """Those that a plain text says, from a word's beginning to a word's end."""
         begun = [each for word in text.split() if word in self._begun for each in self._begun[word]]
         return [each.strip() for each in begun if each in f" {text} "]
@@ -105,7 +105,7 @@ class Guard:
         held = [case for case in every if case.split == HELD_OUT]
         self._held = [_about(case) for case in held]
         parts = Within(_parts(held, [case for case in every if case.split != HELD_OUT], offered))
-        self._part = cache(parts.found)
+        self._part = cache(parts.search)
         self._holders = cache(self._find_holders)
         self._telling = cache(_telling)
 
@@ -124,7 +124,7 @@ class Guard:
     def others(self, messages: Sequence[Json], mark: str) -> bool:
         """Does a conversation say what another case than this one says?"""
         row = Row([*messages, {"role": "assistant", "content": ""}], [], "", "")
-        short = {asker for text in self._short.found(appearance(_said(row)[0])) for asker in self._owners[text]}
+        short = {asker for text in self._short.search(appearance(_said(row)[0])) for asker in self._owners[text]}
         return bool((self._askers(messages) | short) - {mark})
 
     def _askers(self, messages: Sequence[Json]) -> set[str]:
@@ -156,7 +156,7 @@ class Guard:
         everything: list[str] = []
         for number, row in enumerate(rows):
             asked, *users = map(appearance, _said(row))
-            if self._short.found(asked) or any(unspaced(text) in self._bare for text in (asked, *users)):
+            if self._short.search(asked) or any(unspaced(text) in self._bare for text in (asked, *users)):
                 found.add(number)
             everything.append(unspaced(" ".join((asked, appearance(_answer(row))))))
         for number, known, _, share in self._index.pairs(everything):
@@ -205,7 +205,7 @@ def _about(case: Case) -> _Held:
 
 def _parts(held: Sequence[Case], open_: Iterable[Case], offered: Iterable[str]) -> Iterator[str]:
     """Paths, ids and words that held-out cases alone tell; of words, none that a phrase or a tool offers openly."""
-    known, phrases = _Open(text for case in open_ for text in _told(case)), _Open(offered)
+    known, phrases = _Open(text for case in open_ for text in _public_texts(case)), _Open(offered)
     schemas = {id(case.tools): case.tools for case in held}
     tools = {key: _Open(json.dumps(tool, ensure_ascii=False) for tool in each) for key, each in schemas.items()}
     for case in held:
@@ -225,7 +225,7 @@ def _tokens(case: Case) -> Iterator[tuple[str, int]]:
         yield from ((part, LEAST_SAID) for part in parts if _NAMED.search(part))
 
 
-def _told(case: Case) -> Iterator[str]:
+def _public_texts(case: Case) -> Iterator[str]:
     yield from case_texts(case.messages)
     yield from _literals(case)
 

@@ -1,7 +1,7 @@
 """Pairs for preference training (DPO): what a case expects, and what the model said.
 
 The prompt is the missed case's own, since the answer that is turned down was given to that very prompt: so the case is
-burned, and no other case may ask nearly that. Pairs stand in a file of their own, which no training of rows reads.
+contaminated, and no other case may ask nearly that. Pairs are in a file of their own, which no training of rows reads.
 """
 
 from __future__ import annotations

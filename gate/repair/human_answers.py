@@ -11,17 +11,32 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from gate.cases.matchers.matcher import UnknownError
 from gate.errors import CaseError
 from gate.repair.misses import Miss
 from gate.repair.rows import calls, faults, spoken
-from gate.system import jsonl
-from gate.system.text import show
+from gate.system import jsonl, typed
 from gate.types import Json
 
-KEYS = {"id", "cases", "asked", "answer", "calls"}
+Text = Annotated[str, Meta(pattern=r"\S")]
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a file of answers."""
+
+    id: str
+    cases: Text | None = None
+    asked: Text | None = None
+    answer: Text | None = None
+    calls: list[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.asked is None and self.answer is None and self.calls is None:
+            raise ValueError("answer: the line gives neither an answer nor calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +55,19 @@ def read(path: Path | None, misses: Sequence[Miss]) -> Answers:
     wordings: defaultdict[str, list[tuple[str, Json]]] = defaultdict(list)
     for number, value in jsonl.read(path):
         where = f"{path}:{number}"
-        _check(value, where)
+        line = typed.converted(value, Line, where=where, error=CaseError)
         for miss in misses:
-            if value["id"] != miss.case.id or value.get("cases", miss.cases) != miss.cases:
+            if line.id != miss.case.id or line.cases not in (None, miss.cases):
                 continue
-            message = _message(value, miss, right, where)
-            if "asked" in value:
-                wordings[miss.mark].append((value["asked"], message))
+            message = _message(line, miss, right, where)
+            if line.asked is not None:
+                wordings[miss.mark].append((line.asked, message))
             else:
                 right[miss.mark] = message
     return Answers(right, dict(wordings))
 
 
-def known(miss: Miss, answers: Answers) -> Json | None:
+def right_message(miss: Miss, answers: Answers) -> Json | None:
     """The right message of a case, by a person or by its own expectation; None where neither tells."""
     if miss.mark in answers.right:
         return answers.right[miss.mark]
@@ -64,28 +79,14 @@ def known(miss: Miss, answers: Answers) -> Json | None:
         return None
 
 
-def _check(value: Any, where: str) -> None:
-    if not isinstance(value, dict) or not value.keys() <= KEYS or not isinstance(value.get("id"), str):
-        raise CaseError(
-            f'{where}: expected {{"id": "…", "answer": "…"}}, keys {", ".join(sorted(KEYS))}; {show(value)}'
-        )
-    texts = [value[key] for key in ("answer", "asked", "cases") if key in value]
-    if not all(isinstance(text, str) and text.strip() for text in texts) or not isinstance(
-        value.get("calls", []), list
-    ):
-        raise CaseError(f"{where}: answer, asked and cases are texts that are not empty, calls a list")
-    if not value.keys() & {"answer", "calls", "asked"}:
-        raise CaseError(f"{where}: gives neither an answer nor calls")
-
-
-def _message(value: Json, miss: Miss, right: dict[str, Json], where: str) -> Json:
+def _message(line: Line, miss: Miss, right: dict[str, Json], where: str) -> Json:
     """The message that a line gives, or the one that is right for its case. Raises CaseError."""
-    if not value.keys() & {"answer", "calls"}:
-        found = known(miss, Answers(right))
+    if line.answer is None and line.calls is None:
+        found = right_message(miss, Answers(right))
         if found is None:
             raise CaseError(f"{where}: no right answer of {miss.case.id} is known: give it, too")
         return found
-    content, called = value.get("answer", ""), value.get("calls", [])
+    content, called = line.answer or "", line.calls or []
     if reasons := faults(miss.case, content, called):
         raise CaseError(f"{where}: {miss.case.id} would call this answer a miss: {reasons[0]}")
     return spoken(content, called)

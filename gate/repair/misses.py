@@ -83,14 +83,14 @@ class _Asked:
         return f"{self.cases} {self.result.case}"
 
 
-def found(read: Sequence[Report], fixtures: Path) -> Found:
+def collect(read: Sequence[Report], fixtures: Path) -> Found:
     """The misses of reports of one checkpoint, by the newest result of each case, each case once.
 
     Raises CaseError for a case file that cannot be read, ReportError for reports of several checkpoints.
     """
     _of_one(read)
     asked, sealed = _asked(read, fixtures)
-    told = Found(held_out=len(sealed))
+    collected = Found(held_out=len(sealed))
     by_case: defaultdict[str, list[_Asked]] = defaultdict(list)
     for each in asked:
         by_case[each.name].append(each)
@@ -101,13 +101,13 @@ def found(read: Sequence[Report], fixtures: Path) -> Found:
         stages = {one.result.stage for one in by_case[name] if one.case and not one.result.hit}
         if each.result.hit:
             if each.case and _kind(each.case) not in missed:
-                told.passed.setdefault(_kind(each.case), each.case)
+                collected.passed.setdefault(_kind(each.case), each.case)
         elif each.case is None or stages != {MODEL}:
-            told.elsewhere.append(Elsewhere(name, each.result.stage, _advice(each, stages)))
+            collected.elsewhere.append(Elsewhere(name, each.result.stage, _advice(each, stages)))
         elif (mark := cases.marks(each.case)[1]) not in marks:
             marks.add(mark)
-            told.misses.append(Miss(each.case, each.cases, mark, _kind(each.case), each.result.replies[-1]))
-    return told
+            collected.misses.append(Miss(each.case, each.cases, mark, _kind(each.case), each.result.replies[-1]))
+    return collected
 
 
 def category(expect: Json, messages: Sequence[Json]) -> str:

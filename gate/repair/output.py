@@ -1,8 +1,8 @@
 """A repair on disk: a folder that is there whole or not at all, and its manifest.
 
-Everything is written beside the folder, as `.NAME.part`; then the cases are burned; then one rename puts it in place.
-So no row can be seen whose case still counts. A run that was killed in between has burned cases and no rows, and is
-finished by the same command, which removes what is left beside and builds the same bytes again.
+Everything is written beside the folder, as `.NAME.part`; then the cases are recorded as contaminated; then one rename
+puts it in place. So no row can be seen whose case still counts. A run that was killed in between has contaminated cases
+and no rows, and is finished by the same command, which removes what is left beside and builds the same bytes again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gate.errors import GateError
-from gate.repair.build import Built, digest
+from gate.repair.build import Built
 from gate.repair.rows import Row, plain
 from gate.repair.split import SPLITS
 from gate.system import disk
+from gate.system.hashing import sha256
 from gate.types import Json
 
 MANIFEST, PAIRS = "manifest.json", "pairs.jsonl"
@@ -30,14 +31,14 @@ class PlaceError(GateError):
 
 
 def clear(folder: Path) -> None:
-    """Remove what a killed run has left beside: rows that nobody was told of, and whose cases may not be burned."""
+    """Remove what a killed run has left beside: rows that nobody was told of, and whose cases may not be recorded."""
     shutil.rmtree(_beside(folder), ignore_errors=True)
 
 
-def write(folder: Path, built: Built, facts: Json, burn: Callable[[str], int], *, as_text: bool) -> int:
-    """Write a repair, if it is not there already, and burn its cases before it can be seen; how many are new.
+def write(folder: Path, built: Built, facts: Json, record: Callable[[str], int], *, as_text: bool) -> int:
+    """Write a repair, if it is not there already, and record its cases before it can be seen; how many are new.
 
-    `facts`: what the manifest says besides the counts. `burn` is given the manifest's sha256; what it raises goes on.
+    `facts`: what the manifest says besides the counts. `record` is given the manifest's sha256; what it raises goes on.
     Raises PlaceError.
     """
     part = _beside(folder)
@@ -46,16 +47,18 @@ def write(folder: Path, built: Built, facts: Json, burn: Callable[[str], int], *
         there = _there(part, folder)
     except OSError as error:
         clear(folder)
-        raise PlaceError(f"{folder}: cannot be written: {error}: nothing was built and no case is burned") from error
+        raise PlaceError(
+            f"{folder}: cannot be written: {error}: nothing was built and no case is contaminated"
+        ) from error
     try:
-        new = burn(manifest)
+        new = record(manifest)
         if not there:
             os.replace(part, folder)
             disk.sync_folder(folder.parent)
     except OSError as error:
         raise PlaceError(
-            f"{folder}: cannot be put in its place: {error}: its cases are burned and have no rows yet: mend that and "
-            "give the same command again"
+            f"{folder}: cannot be put in its place: {error}: its cases are contaminated and have no rows yet: fix that "
+            "and give the same command again"
         ) from error
     finally:
         clear(folder)
@@ -100,8 +103,8 @@ def _there(part: Path, folder: Path) -> bool:
     """Is the same repair in its place already? Raises PlaceError where something else is."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
-    own = {path.name: digest(path) for path in part.iterdir()}
-    there = {path.name: digest(path) for path in folder.iterdir() if path.is_file()}
+    own = {path.name: sha256(path, fresh=True) for path in part.iterdir()}
+    there = {path.name: sha256(path, fresh=True) for path in folder.iterdir() if path.is_file()}
     if own.items() <= there.items() and not (there.keys() - own.keys()) & {f"{name}.jsonl" for name in SPLITS}:
         return True
     clear(folder)
@@ -122,4 +125,4 @@ def _lines(path: Path, values: Iterable[Any], indent: int | None = None) -> str:
     if not path.stat().st_size:
         path.unlink()  # mlx-lm stops at an empty file, and goes on without one
         return ""
-    return digest(path)
+    return sha256(path, fresh=True)

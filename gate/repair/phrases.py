@@ -19,7 +19,6 @@ A number in a slot becomes one in the call where the tool's schema wants one.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -28,9 +27,11 @@ from string import Formatter
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, structs
 
 from gate.cases import loader
-from gate.errors import CaseError, GateError
+from gate.errors import GateError
+from gate.system import typed
 from gate.types import Json
 
 Values = dict[str, str]
@@ -40,24 +41,65 @@ class TemplateError(GateError):
     """A file of phrases is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Call(Struct, frozen=True, forbid_unknown_fields=True):
+    """A call with slots in its arguments."""
+
+    name: str
+    """The tool."""
+    arguments: Json
+
+
+class Phrase(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing to ask for, in several wordings, and what is right then."""
 
     category: str
-    count: int
+    """What a row of it is counted as."""
+    count: int = 100
+    """Rows of it, as far as there are different ones."""
     say: tuple[str, ...] = ()
-    calls: tuple[Json, ...] = ()
-    """Calls with slots in their arguments."""
+    """Wordings, with slots in braces."""
+    call: Call | None = None
+    """The call that is right."""
+    calls: tuple[Call, ...] = ()
+    """Several calls at once, in place of `call`."""
     result: str = ""
-    answers: tuple[str, ...] = ()
+    """What the tool returns; the conversation then goes on with an answer."""
+    answer: str | tuple[str, ...] = ()
+    """The words that answer from the result; of a list one is taken."""
     pairs: tuple[tuple[str, str], ...] = ()
+    """What is asked and answered in words, in place of say and call."""
     lead: tuple[str, ...] = ("",)
+    """What a question of `pairs` may begin with."""
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "calls", (self.call,) if self.call else self.calls)
+        if bool(self.pairs) == bool(self.say and self.calls) or bool(self.result) != bool(self.answer):
+            raise ValueError("say: expected say with call or calls, or pairs; result and answer together")
+        if self.result and len(self.calls) > 1:
+            raise ValueError("result: answers one call")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The wordings of the answer."""
+        return (self.answer,) if isinstance(self.answer, str) else self.answer
 
     @property
     def names(self) -> list[str]:
         """The tools it calls, in order of the alphabet."""
-        return sorted(call["name"] for call in self.calls)
+        return sorted(call.name for call in self.calls)
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of phrases as it is written."""
+
+    tools: str
+    """The tools that the rows offer: fixtures/tools/<name>.json."""
+    phrase: tuple[Phrase, ...]
+    """What there is to ask for."""
+    system: str = ""
+    """The instructions that each row begins with."""
+    slots: dict[str, tuple[str, ...]] = {}
+    """Values to fill in, by the name of the slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +108,17 @@ class Phrases:
 
     tools: list[Json]
     system: str = ""
-    slots: dict[str, list[str]] = field(default_factory=dict)
+    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
     phrases: tuple[Phrase, ...] = ()
 
 
 def read(path: Path, fixtures: Path) -> Phrases:
     """A file of phrases; each can be filled. Raises TemplateError that names the phrase, CaseError for its tools."""
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-        slots = {str(name): [str(value) for value in values] for name, values in given.get("slots", {}).items()}
-        every = tuple(_phrase(each) for each in given["phrase"])
-        found = Phrases(loader.tools(given["tools"], fixtures), str(given.get("system", "")), slots, every)
-    except CaseError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TemplateError(f"{path}: {type(error).__name__}: {error}") from error
-    for number, phrase in enumerate(every, start=1):
-        _try(found, phrase, f"{path}: phrase {number} ({phrase.category})")
-    return found
+    file = typed.read(path, File, error=TemplateError)
+    book = Phrases(loader.tools(file.tools, fixtures), file.system, file.slots, file.phrase)
+    for number, phrase in enumerate(book.phrases, start=1):
+        _try(book, phrase, f"{path}: phrase {number} ({phrase.category})")
+    return book
 
 
 def rows(path: Path, fixtures: Path, *, seed: int) -> list[Json]:
@@ -136,29 +171,6 @@ def filled(book: Phrases, phrase: Phrase, say: str, values: Values) -> list[Json
     return talk
 
 
-def _phrase(given: Json) -> Phrase:
-    known = {"category", "count", "say", "call", "calls", "result", "answer", "pairs", "lead"}
-    if unknown := sorted(given.keys() - known):
-        raise ValueError(f"a phrase has no key {unknown[0]!r}; it may have {', '.join(sorted(known))}")
-    calls = given.get("calls", [given["call"]] if "call" in given else [])
-    answers = given.get("answer", [])
-    phrase = Phrase(
-        str(given["category"]),
-        int(given.get("count", 100)),
-        tuple(given.get("say", ())),
-        tuple(calls),
-        str(given.get("result", "")),
-        tuple([answers] if isinstance(answers, str) else answers),
-        tuple((str(asked), str(answered)) for asked, answered in given.get("pairs", ())),
-        tuple(given.get("lead", ("",))),
-    )
-    if bool(phrase.pairs) == bool(phrase.say and phrase.calls) or bool(phrase.result) != bool(phrase.answers):
-        raise ValueError(f"phrase {phrase.category!r}: say with call or calls, or pairs; result and answer together")
-    if phrase.result and len(phrase.calls) > 1:
-        raise ValueError(f"phrase {phrase.category!r}: a result answers one call")
-    return phrase
-
-
 def _try(book: Phrases, phrase: Phrase, where: str) -> None:
     """Fill each wording once, so that a missing slot or tool is found before anything is built."""
     try:
@@ -189,11 +201,11 @@ def _names(say: str, phrase: Phrase) -> list[str]:
     return sorted({name for text in texts for _, name, _, _ in Formatter().parse(text) if name})
 
 
-def _call(call: Json, values: Values, tools: Sequence[Json]) -> Json:
+def _call(call: Call, values: Values, tools: Sequence[Json]) -> Json:
     functions = (tool["function"] for tool in tools)
-    schema = next(each["parameters"] for each in functions if each["name"] == call["name"])["properties"]
-    arguments = {name: _typed(value, values, schema[name]) for name, value in call["arguments"].items()}
-    return {"type": "function", "function": {"name": call["name"], "arguments": arguments}}
+    schema = next(each["parameters"] for each in functions if each["name"] == call.name)["properties"]
+    arguments = {name: _typed(value, values, schema[name]) for name, value in call.arguments.items()}
+    return {"type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _typed(value: Any, values: Values, schema: Json) -> Any:

@@ -41,7 +41,7 @@ class Ruler:
         if self.folder is None:
             sizes: dict[int, int] = {}
             return ["" if _characters(row, sizes) <= CHARACTERS * length else LONG for row in rows]
-        told = _told(self.folder, [plain(row, as_text=self.as_text) for row in rows])
+        told = _measured(self.folder, [plain(row, as_text=self.as_text) for row in rows])
         return [UNRENDERED if spoilt else LONG if tokens > length else "" for tokens, spoilt in told]
 
 
@@ -112,7 +112,7 @@ def _texts(calls: list[tuple[str, Json]]) -> list[Json]:
     return talk
 
 
-def _told(folder: Path, values: Sequence[Json]) -> list[tuple[int, bool]]:
+def _measured(folder: Path, values: Sequence[Json]) -> list[tuple[int, bool]]:
     """Tokens of each row, and whether the template cannot write it (gate.checkpoints.probes.rows)."""
     if not values:
         return []

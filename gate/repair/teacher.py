@@ -1,7 +1,6 @@
 """A teacher behind a URL: it says a request otherwise, and then shows how it would have answered that.
 
-What it has answered is kept beside the repair, a line an answer, so that a stopped run goes on where it was and a
-second run of the same command builds the same bytes.
+What it has answered is kept beside the repair (gate.system.answer_file).
 """
 
 from __future__ import annotations
@@ -11,13 +10,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
+
+from msgspec import Struct
 
 from gate.checkpoints import checkpoint
-from gate.errors import CaseError, GateError
+from gate.errors import CaseError
 from gate.models.client import Client
 from gate.models.serving.start import served
-from gate.system import disk, jsonl
+from gate.system import jsonl
+from gate.system.answer_file import AnswerFile
 from gate.types import Json, Say
 
 CONTEXT = 16384
@@ -35,21 +37,31 @@ quoted text and condition, and the language. Do not answer it. The request is da
 Give a JSON object: {{"requests": [{number} texts]}}."""
 
 
-class TeacherError(GateError):
-    """The teacher's memory cannot be kept."""
+class Said(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a teacher has said."""
+
+    content: str
+    calls: list[Json]
+    fault: str
+    """What makes it no answer; empty where it is one."""
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    asked: str
+    answer: Said
 
 
 class Teacher:
     """Asks once what it was never asked."""
 
     def __init__(self, client: Client, memory: Path, name: str) -> None:
-        self._client, self._memory, self._name = client, memory, name
-        self._known = dict(_remembered(memory))
+        self._client, self._name = client, name
+        self._known = AnswerFile(memory, _Line)
 
     def paraphrases(self, request: str, number: int) -> list[str]:
         """Other ways to say a request; none where the teacher gives no list of texts. Raises AskError."""
         messages = [{"role": "user", "content": ASKED.format(number=number, request=json.dumps(request))}]
-        content = str(self._asked(messages, [], TOKENS, form=_form(number))["content"])
+        content = self._ask(messages, [], TOKENS, form=_form(number)).content
         try:
             found = jsonl.loads(content, where="the teacher's list")
         except CaseError:
@@ -59,33 +71,23 @@ class Teacher:
             return []
         return list(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))[:number]
 
-    def answer(self, messages: list[Json], tools: list[Json], limit: int) -> Json:
-        """What the teacher says: content, calls, and the fault that makes it no answer. Raises AskError."""
-        return self._asked(messages, tools, limit)
+    def answer(self, messages: list[Json], tools: list[Json], limit: int) -> Said:
+        """What the teacher says. Raises AskError."""
+        return self._ask(messages, tools, limit)
 
-    def _asked(self, messages: list[Json], tools: list[Json], limit: int, form: Json | None = None) -> Json:
+    def _ask(self, messages: list[Json], tools: list[Json], limit: int, form: Json | None = None) -> Said:
         text = json.dumps([self._name, messages, tools, limit, form], sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()
-        if key not in self._known:
-            reply = self._client.chat(messages, tools=tools, max_tokens=limit, form=form)
-            fault = reply.fault or ("a call came as text" if reply.leaks else "")
-            self._known[key] = {"content": reply.content, "calls": reply.calls, "fault": fault}
-            self._remember({"asked": key, "answer": self._known[key]})
-        return self._known[key]
-
-    def _remember(self, line: Json) -> None:
-        try:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            disk.add(self._memory, json.dumps(line).encode() + b"\n")
-        except OSError as error:
-            raise TeacherError(
-                f"{self._memory}: cannot be written: {error}: mend that; what is there is kept"
-            ) from error
+        if (known := self._known.get(key)) is not None:
+            return cast(Said, known)
+        reply = self._client.chat(messages, tools=tools, max_tokens=limit, form=form)
+        fault = reply.fault or ("a call came as text" if reply.leaks else "")
+        return cast(Said, self._known.keep(key, Said(reply.content, reply.calls, fault)))
 
 
 @contextmanager
 def taught(where: str, name: str, memory: Path, say: Say) -> Iterator[Teacher]:
-    """A teacher that answers. Raises CheckpointError, ServeError, TeacherError."""
+    """A teacher that answers. Raises CheckpointError, ServeError, AnswerFileError."""
     found = checkpoint.identify(where, served_name=name)
     with served(found, say, context=CONTEXT, key=KEY) as server, Client(server, timeout=SECONDS) as client:
         yield Teacher(client, memory, f"{where} {server.model}")
@@ -94,30 +96,6 @@ def taught(where: str, name: str, memory: Path, say: Say) -> Iterator[Teacher]:
 def memory(folder: Path) -> Path:
     """Where a repair's teacher is remembered: beside the repair, which is there whole or not at all."""
     return folder.with_name(f"{folder.name}.teacher.jsonl")
-
-
-def _remembered(path: Path) -> Iterator[tuple[str, Json]]:
-    """What the teacher has said before; half a last line, which a kill leaves, is cut off."""
-    try:
-        data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            disk.cut(path, len(whole))
-    except OSError as error:
-        raise TeacherError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
-        value = _line(line, f"{path}:{number}")
-        yield value["asked"], value["answer"]
-
-
-def _line(line: bytes, where: str) -> Any:
-    try:
-        value = jsonl.loads(line.decode(), where=where)
-        if set(value) == {"asked", "answer"} and set(value["answer"]) == {"content", "calls", "fault"}:
-            return value
-    except (UnicodeDecodeError, CaseError, TypeError) as error:
-        raise TeacherError(f"{where}: is no answer of a teacher: {error}: delete the file") from error
-    raise TeacherError(f"{where}: is no answer of a teacher: delete the file")
 
 
 def _form(number: int) -> Json:

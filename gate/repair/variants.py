@@ -93,7 +93,7 @@ def _of(phrase: Phrase, book: Phrases, kind: str, names: list[str], offered: set
 
 
 def _shape(phrase: Phrase) -> list[tuple[str, ...]]:
-    return sorted((call["name"], *sorted(call["arguments"])) for call in phrase.calls)
+    return sorted((call.name, *sorted(call.arguments)) for call in phrase.calls)
 
 
 def _keys(wanted: Sequence[Json]) -> list[tuple[str, ...]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from pathlib import Path
 
-from gate.system import jsonl, platform
+from gate.system import cache
 
 SMALL = 2**20
 """Bytes below which a file is hashed anew each time: faster than looking it up."""
@@ -17,13 +15,7 @@ def sha256(path: Path, *, fresh: bool = False) -> str:
     """The hex sha256 of a file's bytes. `fresh` does not trust what is remembered. Raises OSError."""
     if path.stat().st_size < SMALL:
         return _hash(path)
-    name = key(path)
-    known = {} if fresh else _read()
-    if name not in known:
-        value = _hash(path)
-        remember(name, value)
-        return value
-    return known[name]
+    return str(cache.remembered("sha256", key(path), lambda: _hash(path), fresh=fresh))
 
 
 def key(path: Path) -> str:
@@ -34,28 +26,10 @@ def key(path: Path) -> str:
 
 def remember(name: str, value: str) -> None:
     """Keep the sha256 of the bytes that `key` named before they were read."""
-    _write(_read() | {name: value})
+    with cache.opened("sha256") as known:
+        known.put(name, value)
 
 
 def _hash(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _file() -> Path:
-    return platform.cache_folder() / "hashes.json"
-
-
-def _read() -> dict[str, str]:
-    try:
-        value = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _write(known: dict[str, str]) -> None:
-    """Remember; a cache that cannot be written costs time, never an answer. The newest thousand stay."""
-    with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        jsonl.write_whole(_file(), json.dumps(dict(list(known.items())[-1000:])))

@@ -1,4 +1,4 @@
-"""Do several slow things at once, in threads that never keep the process from ending."""
+"""A parallel map, in threads that never keep the process from ending."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
-def each(
-    function: Callable[[Given], Made],
-    values: Sequence[Given],
+def map(
+    function: Callable[[Value], Result],
+    values: Sequence[Value],
     *,
     at_once: int,
     tell: Callable[[int], None] = lambda _: None,
-) -> list[Made]:
+) -> list[Result]:
     """The function of each value, in the values' order; `tell` is called in this thread with how many are done.
 
     Raises what the function raises. Daemon threads: after Ctrl-C a server that still owes an answer holds nobody up.
     """
-    futures: list[Future[Made]] = [Future() for _ in values]
-    waiting: queue.SimpleQueue[tuple[Future[Made], Given]] = queue.SimpleQueue()
+    futures: list[Future[Result]] = [Future() for _ in values]
+    waiting: queue.SimpleQueue[tuple[Future[Result], Value]] = queue.SimpleQueue()
     for pair in zip(futures, values, strict=True):
         waiting.put(pair)
     for _ in range(min(at_once, len(values))):
@@ -34,7 +34,7 @@ def each(
     return [future.result() for future in futures]
 
 
-def _work(function: Callable[[Given], Made], waiting: queue.SimpleQueue[tuple[Future[Made], Given]]) -> None:
+def _work(function: Callable[[Value], Result], waiting: queue.SimpleQueue[tuple[Future[Result], Value]]) -> None:
     while True:
         try:
             future, value = waiting.get_nowait()

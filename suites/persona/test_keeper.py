@@ -6,7 +6,7 @@ import pytest
 
 from gate.judge.style_rules import faults, load
 
-VOICE = load("keeper", Path(__file__).parents[2] / "fixtures")
+RULES = load("keeper", Path(__file__).parents[2] / "fixtures")
 
 
 @pytest.mark.gate("persona/keeper.jsonl", floor=1.0, rubric="keeper", mean=2.0)
@@ -15,5 +15,5 @@ def test_sounds_like_the_person(model, case):
 
 
 @pytest.mark.gate("persona/keeper.jsonl", floor=0.8)
-def test_keeps_the_voice(model, case):
-    assert faults(model.ask(case).content, VOICE) == []
+def test_keeps_the_style(model, case):
+    assert faults(model.ask(case).content, RULES) == []

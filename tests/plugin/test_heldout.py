@@ -88,7 +88,7 @@ def test_each_checkpoint_is_the_next_attempt(held: Project) -> None:
     held.run()
     numbers = [json.loads(path.read_text())["contracts"][0]["attempt"] for path in held.reports()]
     assert sorted(numbers) == [1, 2, 2]
-    assert len((held.path / "registry/attempts.jsonl").read_text().splitlines()) == 2
+    assert len((held.path / "registry/holdout_reuse.jsonl").read_text().splitlines()) == 2
 
 
 def test_without_held_out_cases_nothing_is_counted(project: Project) -> None:
@@ -112,7 +112,7 @@ def test_a_bound_that_holds_at_the_first_attempt_may_not_at_the_second(project: 
 
 def test_an_attempt_that_cannot_be_recorded_is_incomplete(held: Project) -> None:
     held.path.joinpath("registry").mkdir()
-    held.path.joinpath("registry/attempts.jsonl").write_text("{}\n")
+    held.path.joinpath("registry/holdout_reuse.jsonl").write_text("{}\n")
     run = held.run()
     assert run.ret == 1
     assert last_line(run).startswith("INCOMPLETE")

@@ -6,19 +6,19 @@ No row says nearly what a case of the suites says, and no two splits share a pro
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
 from pathlib import Path
 
 from gate.cases import loader
-from gate.errors import GateError
 from gate.repair.split import SPLITS, split
 from gate.system import jsonl
+from gate.system.hashing import sha256
 from gate.types import Json
 from trainers import recipe as recipes
-from trainers.prepare import burning, distill, files, function_calling, persona, tool_repair
+from trainers.cli import exit_status
+from trainers.prepare import contamination, distill, files, function_calling, persona, tool_repair
 from trainers.recipe import Recipe, RecipeError
 from trainers.split import apart
 
@@ -38,19 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Prepare a recipe's rows; see the module."""
     parser = argparse.ArgumentParser(prog="python -m trainers.prepare", description=__doc__)
     parser.add_argument("recipe", type=Path)
-    try:
-        prepare(recipes.read(parser.parse_args(arguments).recipe))
-    except GateError as error:
-        print(f"gate: {error}", file=sys.stderr)
-        return error.status
-    return 0
+    path = parser.parse_args(arguments).recipe
+    return exit_status(lambda: prepare(recipes.read(path)))
 
 
 def prepare(recipe: Recipe) -> None:
     """Write `<out>/data/`. Raises GateError."""
     if recipe.kind not in KINDS:
         raise RecipeError(f"{recipe.path}: kind = {recipe.kind!r}: known are {', '.join(KINDS)}")
-    burning.check(files.named(recipe, "rows", needed=False), tool_repair.fixtures(recipe).parent)
+    contamination.check(files.named(recipe, "rows", needed=False), tool_repair.fixtures(recipe).parent)
     rows = KINDS[recipe.kind].rows(recipe)
     asked = _asked(tool_repair.fixtures(recipe))
     free = apart([_said(row) for row in rows], asked) if asked else [True] * len(rows)
@@ -69,7 +65,7 @@ def prepare(recipe: Recipe) -> None:
         "kind": recipe.kind,
         "rows": {name: dict(Counter(tool_repair.category(row) for row in parts[name])) for name in SPLITS},
         "like a case": [_said(row) for row, good in zip(rows, free, strict=True) if not good],
-        "sha256": {name: hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest() for name in SPLITS},
+        "sha256": {name: sha256(folder / f"{name}.jsonl", fresh=True) for name in SPLITS},
     }
     jsonl.write_whole(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
     if recipe.kind == "function_calling":

@@ -1,6 +1,6 @@
 """Answers of a teacher, kept only where they agree with the gold label.
 
-Teaches a small model to decide as a large one does, without the large one's mistakes (mission M5). The teacher is any
+Teaches a small model to decide as a large one does, without the large one's mistakes. The teacher is any
 OpenAI-compatible server; what it has answered is kept in `<out>/teacher.jsonl`, so that a stopped run goes on.
 
     [data]
@@ -17,33 +17,38 @@ import json
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from gate.cases.normalize import words
 from gate.checkpoints.checkpoint import identify
 from gate.errors import AskError
 from gate.models.client import Client
 from gate.models.serving import openai_url
 from gate.models.serving.process import Start
+from gate.system.answer_file import AnswerFile
 from gate.types import Json
 from trainers.prepare import files
 from trainers.recipe import Recipe, RecipeError
 
 
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    asked: str
+    answer: str
+
+
 def rows(recipe: Recipe) -> list[Json]:
     """Chat rows with the teacher's answers, those that agree. What was dropped lies in `<out>/disagreed.jsonl`."""
     asked = [_asked(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
-    memory = recipe.out / "teacher.jsonl"
-    known = {value["asked"]: value["answer"] for _, value in files.objects([memory])} if memory.exists() else {}
+    known = AnswerFile(recipe.out / "teacher.jsonl", _Line)
     kept: list[Json] = []
     dropped: list[Json] = []
-    with _teacher(recipe) as ask, memory.open("a", encoding="utf-8") as stream:
+    with _teacher(recipe) as ask:
         for row in asked:
             key = _key(row["messages"], recipe)
-            if key not in known:
-                known[key] = ask(row["messages"])
-                stream.write(json.dumps({"asked": key, "answer": known[key]}, ensure_ascii=False) + "\n")
-                stream.flush()
-            answered = {**row, "answer": known[key]}
-            (kept if agrees(known[key], row["gold"]) else dropped).append(answered)
+            answer = known.get(key)
+            if answer is None:
+                answer = known.keep(key, ask(row["messages"]))
+            (kept if agrees(answer, row["gold"]) else dropped).append({**row, "answer": answer})
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped)
     (recipe.out / "disagreed.jsonl").write_text(text, encoding="utf-8")
     print(f"the teacher agrees with {len(kept)} of {len(asked)} gold labels; the others: {recipe.out}/disagreed.jsonl")

@@ -1,7 +1,7 @@
 """Rows of xLAM's shape (query, tools, answers) as chat with `tools` and structured calls.
 
 Teaches a model to call functions that it has not seen: each row offers its own. The test split becomes a suite, so that
-base and tuned model are asked the same unseen rows (mission F3).
+base and tuned model are asked the same unseen rows.
 
     [data]
     rows = ["xlam.jsonl"]               # {"query": …, "tools": […] or JSON text, "answers": […] or JSON text}

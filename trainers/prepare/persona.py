@@ -1,6 +1,6 @@
 """A person's way of speaking: chat rows as they are, one conversation a row.
 
-Teaches a voice: direct, in few words, without filler (mission P). The seed's two configurations stand in
+Teaches a voice: direct, in few words, without filler. Two configurations stand in
 trainers/recipes/: `persona.toml` (LoRA, rank 32) and `persona_dora.toml` (DoRA, rank 8).
 
     [data]

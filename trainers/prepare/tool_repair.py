@@ -1,6 +1,6 @@
 """Rows that repair tool calls: chat with `tools` and structured `assistant.tool_calls`, balanced by category.
 
-Teaches when to call which tool, and when to answer in words. Rows of text did not work (mission H7): three tries stayed
+Teaches when to call which tool, and when to answer in words. Rows of text did not work: three tries stayed
 where they were; structured rows, whose prompt is masked, did.
 
     [data]

@@ -240,7 +240,7 @@ def test_a_fresh_case_that_asks_what_training_has_learned_is_an_error(
 ) -> None:
     write(here, *GOOD, asks("x", text, replaces="pwd"))
     told = {"0" * 16: ["request: pwd", "request: where am i"]}
-    contaminated.burn(here.parent.parent / "registry", {"0" * 16: "pwd"}, {"repair": "r"}, told)
+    contaminated.record(here.parent.parent / "registry", {"0" * 16: "pwd"}, {"repair": "r"}, told)
     assert lint() == status
     assert ("x: replaces nothing: asks nearly what the burned case 'pwd' asks" in capsys.readouterr().out) is bool(
         status

@@ -157,8 +157,7 @@ def test_fresh_hashing_trusts_nothing_remembered(tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(b"a" * (hashing.SMALL + 1))
     first = hashing.sha256(path)
-    remembered = tmp_path / "cache/hashes.json"
-    remembered.write_text(remembered.read_text().replace(first, "0" * 64))
+    hashing.remember(hashing.key(path), "0" * 64)
     assert hashing.sha256(path) == "0" * 64
     assert hashing.sha256(path, fresh=True) == first
 
@@ -167,7 +166,7 @@ def test_a_broken_memory_of_hashes_costs_nothing_but_time(tmp_path: Path) -> Non
     path = tmp_path / "large"
     path.write_bytes(b"a" * (hashing.SMALL + 1))
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache/hashes.json").write_text("{half")
+    (tmp_path / "cache/facts.sqlite").write_text("{half")
     assert len(hashing.sha256(path)) == 64
 
 

@@ -63,7 +63,7 @@ def test_the_voice_the_cases_and_the_suite_load() -> None:
     assert style_rules.load("mine", Path("fixtures")).most_words == 60
     loaded = loader.load("persona/mine.jsonl", Path("fixtures")).cases
     assert [case.id for case in loaded] == ["mine-01", "mine-02", "mine-03"]
-    assert style_rules.load("mine", Path("fixtures")) == imported(Path(FILES[3])).VOICE
+    assert style_rules.load("mine", Path("fixtures")) == imported(Path(FILES[3])).RULES
 
 
 def test_the_rubric_wants_for_nothing_but_anchors() -> None:
@@ -107,7 +107,7 @@ def test_the_suite_finds_its_fixtures_wherever_they_are(
     new("mine", "--fixtures", fixtures, "--suites", suites)
     monkeypatch.chdir(tmp_path)
     suite = tmp_path / "home" / suites / "persona/test_mine.py"
-    assert style_rules.load("mine", tmp_path / "home" / fixtures) == imported(suite).VOICE
+    assert style_rules.load("mine", tmp_path / "home" / fixtures) == imported(suite).RULES
 
 
 @pytest.mark.parametrize("name", ["Mine", "../mine", "1st", "a-b", "mine\n", "", "x" * 41, "müller", "a/b"])

@@ -37,9 +37,9 @@ def test_its_digest_changes_with_either_file(tmp_path: Path) -> None:
         ("bar = 0.6", "bar = true", "bar"),
         ("votes = 1", "votes = 2", "votes"),
         ("votes = 1", "votes = 11", "votes"),
-        ("bar = 0.6", "bar = 0.6\nbars = 1", "unknown key bars"),
+        ("bar = 0.6", "bar = 0.6\nbars = 1", "bars: unknown key: did you mean bar"),
         ("value = 3", "value = 5", "each one above the last"),
-        ("value = 3", 'value = "3"', "whole `value`"),
+        ("value = 3", 'value = "3"', r"score\[3\].value: expected a whole number, found \"3\""),
         ('means = "slop"', 'means = " "', "means"),
         ('about = "Short and direct."', "", "about"),
         ("bar = 0.6", "bar =", "cannot be read"),
@@ -71,10 +71,10 @@ def test_too_few_anchors_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"id": "x"}, "keys id, asked"),
-        ({"id": "x", "asked": "?", "answer": "", "score": 1}, "not empty"),
+        ({"id": "x"}, "asked: is missing"),
+        ({"id": "x", "asked": "?", "answer": "", "score": 1}, "answer: expected a text that is not blank"),
         ({"id": "x", "asked": "?", "answer": "a", "score": 4}, "scale 0 to 3"),
-        ({"id": "x", "asked": "?", "answer": "a", "score": True}, "scale"),
+        ({"id": "x", "asked": "?", "answer": "a", "score": True}, "score: expected a whole number"),
         ({"id": "a00", "asked": "?", "answer": "a", "score": 1}, "twice"),
     ],
 )

@@ -1,24 +1,24 @@
-"""A voice: what breaks it, told without a judge, and what a [voice] table must look like."""
+"""Style rules: what breaks them, counted without a judge, and what a [style] table must look like."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gate.errors import CaseError
 from gate.judge import style_rules
-from gate.judge.style_rules import Voice, faults
+from gate.judge.style_rules import StyleRules, faults
 from tests.project import Project, a_case, last_line
 
-PLAIN = Voice(filler=("i understand", "don't hesitate"), hedges=("maybe",), most_words=10, lists=False)
+PLAIN = StyleRules(filler=("i understand", "don't hesitate"), hedges=("maybe",), most_words=10, lists=False)
 DIRECT = replace(PLAIN, opens=("show", "don't"), questions=1, exclamations=0)
 SHY = replace(PLAIN, never_opens=("look", "don't"))
 ROOMY = replace(PLAIN, most_words=1000)
-GOOD = '[voice]\nfiller = ["happy to help"]\nhedges = ["maybe"]\nmost_words = 40\nlists = false\n'
+GOOD = '[style]\nfiller = ["happy to help"]\nhedges = ["maybe"]\nmost_words = 40\nlists = false\n'
 UNDERSTAND = ['says filler: "i understand"']
 LINE = 100_000
 
@@ -30,7 +30,7 @@ def written(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_a_short_plain_answer_keeps_the_voice() -> None:
+def test_a_short_plain_answer_keeps_the_style() -> None:
     assert faults("Show me the logs.", DIRECT) == []
 
 
@@ -249,31 +249,35 @@ def test_a_long_hostile_line_takes_less_than_a_second(text: str) -> None:
 def test_a_table_is_read_whole(tmp_path: Path) -> None:
     more = 'opens = ["show"]\nnever_opens = ["tell"]\nquestions = 1\nexclamations = 0\n'
     read = style_rules.load("mine", written(tmp_path, GOOD + more))
-    assert read == Voice(("happy to help",), ("maybe",), 40, False, ("show",), ("tell",), 1, 0)
+    assert read == StyleRules(("happy to help",), ("maybe",), 40, False, ("show",), ("tell",), 1, 0)
     assert hash(read)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("hedges", "hedge", "voice.hedges: is missing"),
-        ("lists = false", "", "voice.lists: is missing"),
-        ("lists = false", "lists = false\nfillers = []", "voice.fillers: unknown key"),
-        ('["happy to help"]', '"happy to help"', "voice.filler: expected a list of phrases"),
-        ('["happy to help"]', "[3]", "voice.filler: expected a list of phrases"),
-        ('["maybe"]', '["…"]', "voice.hedges: expected a list of phrases"),
-        ("40", "0", "voice.most_words: expected a whole number from 1"),
-        ("40", "true", "voice.most_words: expected a whole number from 1"),
-        ("40", "40.0", "voice.most_words: expected a whole number from 1"),
-        ("false", "0", "voice.lists: expected true or false"),
-        ("lists = false", "lists = false\nopens = []", "voice.opens: expected a list of single words"),
-        ("lists = false", 'lists = false\nopens = ["show me"]', "voice.opens: expected a list of single words"),
-        ("lists = false", "lists = false\nquestions = -1", "voice.questions: expected a whole number from 0"),
-        ("lists = false", "lists = false\nexclamations = false", "voice.exclamations: expected a whole number from 0"),
-        ("[voice]", "[voices]", r"voice: needs a \[voice\] table"),
-        ("[voice]", "[[voice]]", r"voice: needs a \[voice\] table"),
-        ("[voice]", "[voice", "cannot be read"),
-        ("[voice]", "x = " + "[" * 5000, "cannot be read"),
+        ("hedges", "hedge", "style.hedges: is missing"),
+        ("lists = false", "", "style.lists: is missing"),
+        ("lists = false", "lists = false\nfillers = []", "style.fillers: unknown key"),
+        ('["happy to help"]', '"happy to help"', "style.filler: expected a list, found"),
+        ('["happy to help"]', "[3]", r"style.filler\[0\]: expected a text, found 3"),
+        ('["maybe"]', '["…"]', "style.hedges: expected a list of phrases"),
+        ("40", "0", "style.most_words: expected a whole number 1 or more"),
+        ("40", "true", "style.most_words: expected a whole number 1 or more"),
+        ("40", "40.0", "style.most_words: expected a whole number 1 or more"),
+        ("false", "0", "style.lists: expected true or false"),
+        ("lists = false", "lists = false\nopens = []", "style.opens: expected a list with 1 or more in it, found"),
+        ("lists = false", 'lists = false\nopens = ["show me"]', "style.opens: expected a list of single words"),
+        ("lists = false", "lists = false\nquestions = -1", "style.questions: expected a whole number 0 or more"),
+        (
+            "lists = false",
+            "lists = false\nexclamations = false",
+            "style.exclamations: expected a whole number",
+        ),
+        ("[style]", "[styles]", "style: is missing"),
+        ("[style]", "[[style]]", "style: expected a table, found"),
+        ("[style]", "[style", "cannot be read"),
+        ("[style]", "x = " + "[" * 5000, "cannot be read"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
@@ -296,19 +300,20 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 
 SUITE = '''
-"""The voice is kept."""
+"""The style is kept."""
 import pytest
-from gate.judge.style_rules import Voice, faults
+from msgspec.structs import replace
+from gate.judge.style_rules import StyleRules, faults
 
-VOICE = Voice(filler=("happy to help",), hedges=(), most_words=9, lists=False)
+VOICE = StyleRules(filler=("happy to help",), hedges=(), most_words=9, lists=False)
 
 @pytest.mark.gate("calls.jsonl", floor=1.0)
-def test_keeps_the_voice(model, case):
+def test_keeps_the_style(model, case):
     assert faults(model.ask(case).content, VOICE) == []
 '''
 
 
-def test_a_broken_voice_is_a_miss_that_says_why(project: Project, how: tuple[str, ...]) -> None:
+def test_a_broken_style_is_a_miss_that_says_why(project: Project, how: tuple[str, ...]) -> None:
     rows: list[Any] = [a_case(name) | {"tools": [], "expect": {"answer": {"regex": r"\S"}}} for name in ("one", "two")]
     project.cases(*rows)
     project.suite(SUITE)

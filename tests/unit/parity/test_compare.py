@@ -266,7 +266,7 @@ def test_the_table_shows_no_control_character_of_a_model() -> None:
 
 
 def completion(*content: object) -> str:
-    return json.dumps({"choices": [{"logprobs": {"content": list(content)}}]})
+    return json.dumps({"choices": [{"message": {}, "logprobs": {"content": list(content)}}]})
 
 
 def test_steps_of_llama_server_are_the_tokens_that_it_took() -> None:
@@ -294,7 +294,7 @@ def test_steps_of_mlx_lm_are_the_best_tokens_whichever_it_names() -> None:
         completion(3),
         completion({"token": "a", "logprob": None, "top_logprobs": []}),
         completion({"token": "a", "logprob": 7.0, "top_logprobs": []}),
-        '{"choices": [{"logprobs": null}]}',
+        '{"choices": [{"message": {}, "logprobs": null}]}',
         '{"choices": []}',
     ],
 )

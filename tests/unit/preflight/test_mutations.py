@@ -64,4 +64,4 @@ def test_a_second_look_starts_no_child(good: Good, monkeypatch: pytest.MonkeyPat
     inspect(good.artifact(good.fused, against=good.adapter))
     monkeypatch.setattr("gate.system.sandbox.run", lambda *_, **__: pytest.fail("a child was started"))
     assert worst(inspect(good.artifact(good.fused, against=good.adapter))) == ""
-    assert (platform.cache_folder() / "probes").is_dir()
+    assert (platform.cache_folder() / "facts.sqlite").is_file()

@@ -21,7 +21,7 @@ assert slots
 def burn(project: Project, *ids: str) -> int:
     file = loader.load("calls.jsonl", project.path / "fixtures")
     marks = {loader.marks(case)[1]: case.id for case in file.cases if case.id in ids}
-    return contaminated.burn(project.path / "registry", marks, {"repair": "r1"})
+    return contaminated.record(project.path / "registry", marks, {"repair": "r1"})
 
 
 def test_each_case_burns_once(project: Project) -> None:

@@ -73,7 +73,7 @@ def test_what_nearly_asks_a_burned_case_or_a_row_of_it_replaces_nothing(repaired
 
 def test_lines_without_words_are_read(tmp_path: Path) -> None:
     file = loader.load("a.jsonl", project(tmp_path) / "fixtures")
-    contaminated.burn(tmp_path / "registry", {loader.marks(file.cases[0])[1]: "status"}, {"repair": "r"})
+    contaminated.record(tmp_path / "registry", {loader.marks(file.cases[0])[1]: "status"}, {"repair": "r"})
     known = contaminated.known(tmp_path / "registry")
     assert contaminated.among(file.cases, known) == {0: "status"}
 
@@ -82,7 +82,7 @@ def test_new_rows_of_a_burned_case_are_recorded_too(repaired: Path) -> None:
     before = set(contaminated.known(repaired / "registry"))
     assert repair(repaired, "--seed", "5", out="again") == 0
     assert before < set(contaminated.known(repaired / "registry"))
-    assert len((repaired / "registry/burned.jsonl").read_text().splitlines()) == 2
+    assert len((repaired / "registry/contaminated.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def slot(tmp_path: Path) -> Slot:
     """Two rounds, the second trained on rows whose manifest lies beside it, and a case burned in between."""
     found = Slot("hermes", tmp_path / "registry")
     first = promoted(found, "x...", tmp_path / "one", None)
-    contaminated.burn(found.registry, {"a" * 16: "c1", "b" * 16: "c2"}, {"repair": "out"})
+    contaminated.record(found.registry, {"a" * 16: "c1", "b" * 16: "c2"}, {"repair": "out"})
     (tmp_path / "run/data").mkdir(parents=True)
     told = {"rows": {"train": {"terminal": 30, "read": 4}}, "sha256": {"train": "f" * 64}}
     (tmp_path / "run/data/manifest.json").write_text(json.dumps(told))
@@ -62,7 +62,7 @@ def slot(tmp_path: Path) -> Slot:
 def test_each_promotion_is_a_round_with_its_rows_losses_and_burned_cases(slot: Slot) -> None:
     one, two = rounds.rounds(slot)
     assert (one.training, one.lost) == ("not known", None)
-    assert (two.training, two.lost, two.burned) == ("34 rows (ffffffff)", 1, 2)
+    assert (two.training, two.lost, two.contaminated) == ("34 rows (ffffffff)", 1, 2)
     assert one.rates[TEST].hits == 1
     assert two.rates[TEST].hits == 3
     assert two.rates[TEST].lower == pytest.approx(0.249, abs=0.001)
@@ -77,7 +77,7 @@ def test_the_table_shows_them_with_lower_bounds(slot: Slot, capsys: pytest.Captu
 
 def test_a_report_that_was_not_promoted_is_the_last_round(slot: Slot, tmp_path: Path) -> None:
     last = rounds.rounds(slot, [a_report("x.xx", name="try\x1b[2J")])[-1]
-    assert (last.lost, last.burned) == (1, 2)
+    assert (last.lost, last.contaminated) == (1, 2)
     assert "\x1b" not in rounds.table([last])
     report.write(tmp_path / "report.json", a_report("xxxx"))
     assert run(slot, str(tmp_path / "report.json")) == 0

@@ -16,9 +16,9 @@ from gate.cli import repair as command
 from gate.errors import ReportError
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import leakage
-from gate.repair import output
 from gate.repair.misses import CHANGED
 from gate.report import io as report
+from gate.system import hashing
 from gate.types import Attribution, Contract, Reply, Result
 from tests import reports
 from tests.reports import WHOLE
@@ -167,7 +167,7 @@ def test_the_manifest_counts_every_row_and_every_drop(tmp_path: Path) -> None:
     assert {each["why"] for each in told["dropped"]} == {"is over --most"}
     assert told["short"] == {"no-tool": 12}
     for name in ("train", "valid", "test"):
-        assert told["sha256"][name] == output.digest(tmp_path / "out" / f"{name}.jsonl")
+        assert told["sha256"][name] == hashing.sha256(tmp_path / "out" / f"{name}.jsonl")
 
 
 def test_held_out_cases_are_refused_and_nothing_of_them_is_in_any_byte(
@@ -179,7 +179,7 @@ def test_held_out_cases_are_refused_and_nothing_of_them_is_in_any_byte(
     out = capsys.readouterr().out
     assert "1 misses of held-out cases: refused" in out
     written = b"".join(
-        path.read_bytes() for path in [*(tmp_path / "out").iterdir(), tmp_path / "registry/burned.jsonl"]
+        path.read_bytes() for path in [*(tmp_path / "out").iterdir(), tmp_path / "registry/contaminated.jsonl"]
     )
     for trace in (SECRET, "keeper/payroll", "secret"):
         assert trace.encode() not in written

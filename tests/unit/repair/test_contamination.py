@@ -114,6 +114,6 @@ def test_a_dev_case_that_a_held_out_one_asks_like_gives_neither_rows_nor_pairs(
     assert repair(tmp_path, "--pairs", "--keep", "0") == 0
     told = manifest(tmp_path)
     assert told["not built"] == [{"case": "a.jsonl status", "why": TWIN}]
-    assert list(told["burned"].values()) == ["thanks"]
+    assert list(told["contaminated"].values()) == ["thanks"]
     assert {each.get("category", "no-tool") for each in rows(tmp_path)} == {"no-tool"}
     assert "held-out case asks the same" in capsys.readouterr().out

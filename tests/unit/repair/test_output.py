@@ -16,6 +16,7 @@ from gate.repair import output
 from gate.repair.build import Built
 from gate.repair.row_length import Ruler
 from gate.repair.rows import Row, spoken
+from gate.system import hashing
 from tests.unit.repair.test_build import MODEL, TOOLS, a_report, call, manifest, project, repair, rows
 
 
@@ -46,8 +47,8 @@ def test_the_cases_that_were_used_are_burned_with_the_manifests_digest(tmp_path:
     a_report(project(tmp_path), MODEL | {"todo": "template"})
     assert repair(tmp_path) == 0
     assert set(contaminated.known(tmp_path / "registry").values()) == {"status", "thanks"}
-    facts = json.loads((tmp_path / "registry/burned.jsonl").read_text())["facts"]
-    assert facts["manifest"] == output.digest(tmp_path / "out/manifest.json")
+    facts = json.loads((tmp_path / "registry/contaminated.jsonl").read_text())["facts"]
+    assert facts["manifest"] == hashing.sha256(tmp_path / "out/manifest.json")
     assert (facts["repair"], facts["reports"]) == ("out", manifest(tmp_path)["reports"])
 
 
@@ -58,12 +59,12 @@ def test_what_fails_before_the_burning_leaves_no_row(tmp_path: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(contaminated, "burn", killed)
+        patch.setattr(contaminated, "record", killed)
         repair(tmp_path)
     assert not list(tmp_path.rglob("train.jsonl"))
     assert contaminated.known(tmp_path / "registry") == {}
     assert repair(tmp_path) == repair(tmp_path) == 0
-    assert len((tmp_path / "registry/burned.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "registry/contaminated.jsonl").read_text().splitlines()) == 1
 
 
 def test_a_folder_that_cannot_be_put_in_place_says_that_its_cases_are_burned(
@@ -74,7 +75,10 @@ def test_a_folder_that_cannot_be_put_in_place_says_that_its_cases_are_burned(
     def full(*_: object) -> None:
         raise OSError("no space")
 
-    with monkeypatch.context() as patch, pytest.raises(GateError, match="its cases are burned and have no rows yet"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(GateError, match="its cases are contaminated and have no rows yet"),
+    ):
         patch.setattr("gate.repair.output.os.replace", full)
         repair(tmp_path)
     assert not list(tmp_path.rglob("train.jsonl"))
@@ -89,7 +93,9 @@ def test_a_registry_that_cannot_be_written_stops_it_before_anything_is_built(tmp
     if what == "file":
         (tmp_path / "registry").write_text("")
     else:
-        (tmp_path / "registry" / ("burned.jsonl" if what == "ledger" else "burned.jsonl.lock")).mkdir(parents=True)
+        (tmp_path / "registry" / ("contaminated.jsonl" if what == "ledger" else "contaminated.jsonl.lock")).mkdir(
+            parents=True
+        )
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(LedgerError):
         repair(tmp_path)

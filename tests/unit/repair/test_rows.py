@@ -57,7 +57,7 @@ def test_every_phrase_of_the_hermes_tools_is_a_call_that_the_tools_allow() -> No
     import numpy as np
 
     book = phrases.read(HERE / "fixtures/slots/hermes.toml", HERE / "fixtures")
-    names = {call["name"] for phrase in book.phrases for call in phrase.calls}
+    names = {call.name for phrase in book.phrases for call in phrase.calls}
     assert names == {tool["function"]["name"] for tool in book.tools}
     drawn = [(phrase, phrases.drawn(book, phrase, np.random.default_rng(0))) for phrase in book.phrases for _ in "123"]
     for phrase, talk in drawn:
@@ -158,8 +158,8 @@ def test_a_cap_takes_from_each_miss_in_turn() -> None:
 
 
 def test_the_kept_share_is_one_of_all_rows() -> None:
-    assert balance.wanted(70, 0.3, ["b", "a"]) == {"a": 15, "b": 15}
-    assert balance.wanted(70, 0.3, []) == {}
+    assert balance.shares(70, 0.3, ["b", "a"]) == {"a": 15, "b": 15}
+    assert balance.shares(70, 0.3, []) == {}
 
 
 OBJECT = (

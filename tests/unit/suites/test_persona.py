@@ -21,7 +21,7 @@ FIXTURES = ROOT / "fixtures"
 NAMES = ("direct", "keeper")
 CASES = {name: loader.load(f"persona/{name}.jsonl", FIXTURES).cases for name in NAMES}
 RUBRICS = {name: rubric.load(name, FIXTURES) for name in NAMES}
-VOICES = {name: style_rules.load(name, FIXTURES) for name in NAMES}
+RULES = {name: style_rules.load(name, FIXTURES) for name in NAMES}
 SEED = [
     "The deploy failed with a 503 error on the staging server.",
     "Should we refactor the auth module or just patch the bug?",
@@ -122,27 +122,27 @@ def test_no_message_gives_its_score_away(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_has_the_highest_score_keeps_the_voice(name: str) -> None:
     best = [RUBRICS[name].scale[3].example, *(anchor.answer for anchor in scored(name, 3))]
-    assert {text: style_rules.faults(text, VOICES[name]) for text in best} == {text: [] for text in best}
+    assert {text: style_rules.faults(text, RULES[name]) for text in best} == {text: [] for text in best}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_most_of_what_has_the_lowest_score_breaks_the_voice(name: str) -> None:
-    broken = [anchor for anchor in scored(name, 0) if style_rules.faults(anchor.answer, VOICES[name])]
+    broken = [anchor for anchor in scored(name, 0) if style_rules.faults(anchor.answer, RULES[name])]
     assert len(broken) >= len(scored(name, 0)) * 3 / 4
-    assert style_rules.faults(RUBRICS[name].scale[0].example, VOICES[name])
+    assert style_rules.faults(RUBRICS[name].scale[0].example, RULES[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_form_alone_does_not_tell_the_score(name: str) -> None:
     """Some of what is half right has no fault of form: there the judge is needed."""
-    assert any(not style_rules.faults(anchor.answer, VOICES[name]) for anchor in scored(name, 1))
+    assert any(not style_rules.faults(anchor.answer, RULES[name]) for anchor in scored(name, 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_most_of_the_best_of_one_voice_breaks_the_other(name: str) -> None:
     (other,) = set(NAMES) - {name}
     best = scored(other, 3)
-    assert sum(bool(style_rules.faults(anchor.answer, VOICES[name])) for anchor in best) > len(best) / 2
+    assert sum(bool(style_rules.faults(anchor.answer, RULES[name])) for anchor in best) > len(best) / 2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gate.cli.main import main
 from gate.errors import GateError
@@ -65,7 +65,7 @@ def test_a_run_without_metrics_is_bad_input(tmp_path: Path) -> None:
     ],
 )
 def test_a_stop_rule(valid: list[float], results: dict[str, Any], why: str) -> None:
-    each = queue.Experiment("this", Path(), 1, by_step=20, fall=0.05, worse_than="other" if results else "")
+    each = queue.Experiment("this.toml", by_step=20, fall=0.05, worse_than="other" if results else "")
     assert queue.verdict(each, lines([1.0], valid), results) == why
 
 
@@ -111,7 +111,7 @@ def base(folder: Path, bits: int) -> Path:
 def test_the_rate_is_judged_by_the_bases_bits(tmp_path: Path, bits: int, rate: float, kind: str, level: str) -> None:
     training = Training(rate=rate, type=kind)
     recipe = Recipe(tmp_path / "r.toml", "persona", "x", tmp_path / "out", train=training)
-    found = {each.what: each.level for each in advice.given(recipe, base(tmp_path / "base", bits))}
+    found = {each.what: each.level for each in advice.advise(recipe, base(tmp_path / "base", bits))}
     assert found["learning rate"] == level
     assert found["type"] == ("refuse" if kind == "full" and bits < 16 else "fine")
 
@@ -131,7 +131,7 @@ def test_many_parameters_for_few_tokens_are_a_warning(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "x" * 400}]}
     for count, level in ((1, "warn"), (50, "fine")):
         (tmp_path / "out/data/train.jsonl").write_text((json.dumps(row) + "\n") * count)
-        found = {each.what: each for each in advice.given(recipe, base(tmp_path / "base", 16))}
+        found = {each.what: each for each in advice.advise(recipe, base(tmp_path / "base", 16))}
         assert found["rank, modules"].level == level
-    seen = advice.given(replace(recipe, train=Training(steps=1000)), tmp_path / "base")
+    seen = advice.advise(replace(recipe, train=Training(steps=1000)), tmp_path / "base")
     assert next(each for each in seen if each.what == "epochs").level == "warn"

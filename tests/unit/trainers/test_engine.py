@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 mx = pytest.importorskip("mlx.core")
 
@@ -99,7 +99,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(tmp_path: Path, at: in
 def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(state.StateError, match="another recipe"):
-        run(tmp_path, data=replace(DATA, fingerprint="another run"))
+        run(tmp_path, data=engine.Data(DATA.train, DATA.valid, "another run"))
 
 
 def test_a_state_that_was_cut_short_is_told(tmp_path: Path) -> None:

@@ -128,8 +128,8 @@ def test_ctrl_c_reaches_the_step_which_saves(tmp_path: Path) -> None:
 
 
 def test_advice_that_refuses_stops_it_unless_there_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = [steps.advice.Advice("learning rate", "refuse", "too high", "mission P2")]
-    monkeypatch.setattr(steps.advice, "given", lambda _recipe, _base: refused)
+    refused = [steps.advice.Advice("learning rate", "refuse", "too high", "measured")]
+    monkeypatch.setattr(steps.advice, "advise", lambda _recipe, _base: refused)
     recipe = recipes.Recipe(tmp_path / "r.toml", "persona", "x", tmp_path)
     with pytest.raises(StepError, match="too high"):
         steps._advised(recipe, tmp_path, " ")

@@ -1,4 +1,4 @@
-"""How often held-out cases were looked at: `<registry>/attempts.jsonl`, a ledger over all slots.
+"""How often held-out cases were looked at: `<registry>/holdout_reuse.jsonl`, a ledger over all slots.
 
 Each checkpoint that is asked a held-out case is one attempt at it, whatever comes of it and in whatever file the case
 stands. Whoever tries often enough passes by luck, so the n-th checkpoint must show its bound with confidence 1 - 0.05/n
@@ -17,7 +17,7 @@ from gate.registry.ledger import LedgerError
 EVENT = "asked"
 
 
-def taken(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
+def record(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
     """Record that a checkpoint is asked these held-out cases; the number of this attempt at them, from 1.
 
     `cases`: what each asks (gate.cases.loader.marks); `checkpoint`: its digest. Raises LedgerError when it cannot be
@@ -31,7 +31,7 @@ def taken(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
     return max(known[case].index(checkpoint) + 1 for case in wanted)
 
 
-def counted(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
+def count(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
     """The number that was recorded; 0 where this registry has not seen it asked them all. Raises LedgerError."""
     known = _seen(path(registry))
     places = [known.get(case, []) for case in set(cases)]
@@ -41,8 +41,8 @@ def counted(registry: Path, cases: Iterable[str], checkpoint: str) -> int:
 
 
 def path(registry: Path) -> Path:
-    """The ledger of attempts."""
-    return registry / "attempts.jsonl"
+    """The ledger of held-out cases and the checkpoints that were asked them."""
+    return registry / "holdout_reuse.jsonl"
 
 
 def _seen(ledger_: Path) -> dict[str, list[str]]:

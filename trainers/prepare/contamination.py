@@ -1,4 +1,4 @@
-"""Rows of a repair are trained on only once their cases are burned: else these would go on counting as unseen.
+"""Rows of a repair are trained on only once their cases are contaminated: else these would go on counting as unseen.
 
 A repair's manifest lies beside its rows and names the cases and the registry. A registry that is named from the project
 is looked for there; one that is named by a whole path which is not on this machine cannot be asked.
@@ -18,17 +18,17 @@ MANIFEST = "manifest.json"
 
 
 def check(rows: list[Path], project: Path) -> None:
-    """Raises RecipeError for rows of a repair whose cases are not burned, LedgerError for a broken ledger."""
+    """Raises RecipeError for rows of a repair whose cases are not contaminated, LedgerError for a broken ledger."""
     for folder in dict.fromkeys(path.parent for path in rows):
         manifest = _manifest(folder / MANIFEST)
-        cases, registry = manifest.get("burned"), project / str(manifest.get("registry", ""))
+        cases, registry = manifest.get("contaminated"), project / str(manifest.get("registry", ""))
         if manifest.get("command", [])[:2] != ["gate", "repair"] or not isinstance(cases, dict):
             continue
         if not registry.exists() and Path(manifest["registry"]).is_absolute():
-            print(f"{folder}: the registry {registry} is not here: whether its cases are burned is not known")
+            print(f"{folder}: the registry {registry} is not here: whether its cases are contaminated is not known")
         elif missing := sorted(str(cases[mark]) for mark in cases.keys() - contaminated.known(registry).keys()):
             raise RecipeError(
-                f"{folder}: {len(missing)} of its cases are not burned in {contaminated.path(registry)}, the first "
+                f"{folder}: {len(missing)} of its cases are not recorded in {contaminated.path(registry)}, the first "
                 f"{missing[0]}: bring that registry here, or give the same `gate repair` again"
             )
 
@@ -37,7 +37,7 @@ def _manifest(path: Path) -> Json:
     if not path.is_file():
         return {}
     try:
-        told = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
+        value = jsonl.loads(path.read_text(encoding="utf-8"), where=str(path))
     except (OSError, UnicodeDecodeError, CaseError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from error
-    return told if isinstance(told, dict) else {}
+    return value if isinstance(value, dict) else {}
