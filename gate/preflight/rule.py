@@ -54,7 +54,7 @@ class Rule:
         return Check(self.id, self.name, status, self.severity, self.meaning, tuple(found), self.remedy)
 
     def _look(self, artifact: Artifact) -> tuple[str, Sequence[str]]:
-        if artifact.checkpoint.kind not in self.kinds:
+        if artifact.checkpoint.kind.name not in self.kinds:
             return "not applicable", [f"not for kind {artifact.checkpoint.kind}"]
         try:
             found = self.look(artifact)

@@ -66,7 +66,9 @@ def test_a_gguf_without_llama_server(project: Project) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    (project.path / "conftest.py").write_text("from gate import machine\nmachine.find_llama_server = lambda: None\n")
+    (project.path / "conftest.py").write_text(
+        "from gate.system import platform\nplatform.find_llama_server = lambda: None\n"
+    )
     refused(project.run(model="model.gguf"), project, "llama-server was not found", "pytest-gate[gguf]")
 
 

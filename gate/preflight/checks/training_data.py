@@ -178,7 +178,7 @@ def _cut(fact: Fact, length: int) -> str:
 
 def _length(artifact: Artifact) -> int:
     """The max_seq_length of an adapter's training; mlx-lm's default for what is no adapter."""
-    told = artifact.adapter_config.get("max_seq_length") if artifact.checkpoint.kind == "adapter" else None
+    told = artifact.adapter_config.get("max_seq_length") if artifact.checkpoint.adapter else None
     return told if isinstance(told, int) and told > 0 else LENGTH
 
 
@@ -246,7 +246,7 @@ def _facts(artifact: Artifact) -> tuple[Fact, ...]:
 
 def _folder(artifact: Artifact) -> Path:
     checkpoint = artifact.checkpoint
-    folder = checkpoint.path if checkpoint.kind == "mlx" else artifact.base or checkpoint.base
+    folder = checkpoint.tokenizer or artifact.base
     if folder is None:
         raise NotPossible(
             f"a {checkpoint.kind} brings no tokenizer that mlx-lm can load: give its base with --base DIR"
