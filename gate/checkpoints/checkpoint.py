@@ -37,7 +37,7 @@ def identify(text: str, *, base: str | None = None, served_name: str = "") -> Ch
         if found := kind.recognize(named):
             return found
     why = "there is no such path" if path_named(text) is None else "this file cannot be graded"
-    raise CheckpointError(f"--model {text}: {why}. Wanted: {', or '.join(kind.form for kind in kinds.kinds())}")
+    raise CheckpointError(f"--model {text}: {why}. Wanted: {'; '.join(kind.form for kind in kinds.kinds())}")
 
 
 def files(checkpoint: Checkpoint) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from gate.checkpoints import demo, tensors
@@ -21,6 +21,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
 
 
+@runtime_checkable
 class ServesKinds(Protocol):
     """What this room needs to know of a runtime."""
 
@@ -60,9 +61,12 @@ def is_url(text: str) -> bool:
 def _loaded() -> Iterator[ServesKinds]:
     for each in metadata.entry_points(group=GROUP):
         try:
-            yield each.load()
+            found = each.load()
         except Exception as error:
             raise CheckpointError(f"the plugin {each.name} ({each.value}) cannot be loaded: {error!r}") from error
+        if not isinstance(found, ServesKinds):
+            raise CheckpointError(f"the plugin {each.name} ({each.value}) is no gate.models.serving.runtime.Runtime")
+        yield found
 
 
 def _url(named: Named) -> Checkpoint | None:

@@ -82,7 +82,7 @@ def _checks(artifact: Artifact) -> tuple[Check, ...]:
     from gate.preflight.rule import RULES
 
     checks, kind = inspect(artifact), artifact.checkpoint.kind
-    if worst(checks) == "refuse" or not any(rule.served and kind.name in rule.kinds for rule in RULES):
+    if worst(checks) == "refuse" or not any(rule.served and rule.applies(kind) for rule in RULES):
         return checks
     try:
         with served(artifact.checkpoint, _say, context=4096) as server:

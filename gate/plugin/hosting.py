@@ -18,7 +18,7 @@ from gate.models import batch_invariance, determinism
 from gate.models.batch_invariance import Way
 from gate.models.reply_cache import Known, place
 from gate.models.serving import runtime
-from gate.models.serving.runtime import Serving, Start
+from gate.models.serving.runtime import Runtime, Serving, Start
 from gate.models.session import Host
 from gate.plugin import failed_first
 from gate.plugin.preflight import Preflight
@@ -36,7 +36,6 @@ class Hosting:
     def __init__(self, config: pytest.Config, folder: Callable[[], Path], preflight: Preflight) -> None:
         self._config, self._folder, self._preflight = config, folder, preflight
         self._checkpoint = preflight.artifact.checkpoint
-        self._runtime = runtime.serving(self._checkpoint.kind)
         self._serving: Serving | None = None
         self.host: Host | None = None
         self.digest = ""
@@ -48,6 +47,10 @@ class Hosting:
     def server(self) -> Server | None:
         """The server that runs; None where nothing is served."""
         return self._serving.server if self._serving is not None else None
+
+    @property
+    def _runtime(self) -> Runtime:
+        return runtime.serving(self._checkpoint.kind)
 
     def open(self, *, lazily: bool) -> Host:
         """How to ask it. With `lazily` it is served only when something new is asked, where its server is known.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gate.errors import GateError
-from gate.types import Check
+from gate.types import Check, Kind
 
 if TYPE_CHECKING:
     from gate.preflight.artifact import Artifact
@@ -39,6 +39,7 @@ class Rule:
     name: str
     severity: str
     kinds: tuple[str, ...]
+    """Names of the kinds of checkpoint that it applies to; empty for every kind, those of plugins too."""
     remedy: str
     served: bool
     """Needs a server that has loaded the checkpoint."""
@@ -48,13 +49,16 @@ class Rule:
     def meaning(self) -> str:
         return (self.look.__doc__ or "").partition("\n")[0].strip()
 
+    def applies(self, kind: Kind) -> bool:
+        return not self.kinds or kind.name in self.kinds
+
     def check(self, artifact: Artifact) -> Check:
         """The result on one artifact."""
         status, found = self._look(artifact)
         return Check(self.id, self.name, status, self.severity, self.meaning, tuple(found), self.remedy)
 
     def _look(self, artifact: Artifact) -> tuple[str, Sequence[str]]:
-        if artifact.checkpoint.kind.name not in self.kinds:
+        if not self.applies(artifact.checkpoint.kind):
             return "not applicable", [f"not for kind {artifact.checkpoint.kind}"]
         try:
             found = self.look(artifact)
@@ -66,8 +70,8 @@ class Rule:
         return ("found", found) if found else ("ok", [])
 
 
-def rule(id: str, severity: str, *, kinds: str, remedy: str, served: bool = False) -> Callable[[Look], Look]:
-    """Declare a check. `kinds` names the kinds of checkpoint it applies to, parted by spaces."""
+def rule(id: str, severity: str, *, remedy: str, kinds: str = "", served: bool = False) -> Callable[[Look], Look]:
+    """Declare a check. `kinds` names the kinds of checkpoint it applies to, parted by spaces; every kind without."""
     if severity not in SEVERITIES:
         raise ValueError(severity)
 

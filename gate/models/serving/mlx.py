@@ -39,7 +39,7 @@ MEMORY = 4 * 2**30
 """Limits of the child that loads a tokenizer: seconds, bytes."""
 
 
-def packages() -> Json:
+def _packages() -> Json:
     """The versions that make an answer."""
     return versions("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
@@ -58,7 +58,7 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
         model="default_model",
         runtime=RUNTIME.name,
         sampling=SAMPLING,
-        told=packages(),
+        told=_packages(),
         at_once=AT_ONCE,
         together=unseeded(SAMPLING),
     )
@@ -98,7 +98,7 @@ RUNTIME = Runtime(
     name="mlx_lm",
     kinds=(kinds.ADAPTER, kinds.MLX),
     start=_start,
-    versions=packages,
+    versions=_packages,
     raw=RawView(_render, _ask, _decode),
     at_once=AT_ONCE,
     constrained=False,

@@ -79,7 +79,8 @@ class Runtime:
     start: Callable[[Checkpoint, Start], Serving]
     """Serve a checkpoint: the server has answered when this returns. Raises ServeError."""
     versions: Callable[[], Json]
-    """What, beside the checkpoint's bytes, makes its answers: while it is the same, earlier answers are used again."""
+    """Software by version, None for what is missing: what, beside the checkpoint's bytes, makes its answers. While it
+    is the same, earlier answers are used again. Raises ServeError where the runtime itself is missing."""
     raw: RawView | None = None
     """None where the server does not tell the prompts that it renders: then no miss is attributed to a stage."""
     at_once: int = 1

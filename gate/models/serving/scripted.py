@@ -35,7 +35,7 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), RUNTIME.name)
     told = {"rules": len(rules)}
     url = f"http://127.0.0.1:{port}/v1"
-    server = Server(url, "scripted", runtime, SAMPLING, told, at_once=AT_ONCE, together=unseeded(SAMPLING))
+    server = Server(url, RUNTIME.name, runtime, SAMPLING, told, at_once=AT_ONCE, together=unseeded(SAMPLING))
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)
 
 

@@ -23,7 +23,6 @@ from gate.preflight.rule import NotApplicable, NotPossible, rule
 from gate.system import platform, sandbox
 from gate.types import Json
 
-KINDS = "adapter mlx gguf url scripted"
 SECONDS, MEMORY = 600.0, 4 * 2**30
 LENGTH = 2048
 """mlx-lm's max_seq_length where nothing else is set (mlx_lm/lora.py, CONFIG_DEFAULTS)."""
@@ -34,7 +33,7 @@ SPOILED = {
 
 Files = tuple[tuple[Path, int], ...]
 """Paths with the times of their last change: the key under which a result is kept."""
-ours = partial(rule, "P18", "fail", kinds=KINDS)
+ours = partial(rule, "P18", "fail")
 
 
 class Fact(NamedTuple):
@@ -105,7 +104,7 @@ def splits_are_apart(artifact: Artifact) -> Sequence[str]:
     return rows.shown(_linted(artifact).found["split"])
 
 
-@rule("P18", "warn", kinds=KINDS, remedy="keep one of them, unless its weight is meant")
+@rule("P18", "warn", remedy="keep one of them, unless its weight is meant")
 def rows_stand_once(artifact: Artifact) -> Sequence[str]:
     """No row stands twice in one file."""
     return rows.shown(_linted(artifact).found["twin"])

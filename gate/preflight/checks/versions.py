@@ -78,8 +78,6 @@ def build_number(said: str) -> str | None:
 def installed(artifact: Artifact) -> dict[str, str | None]:
     """The versions of what would serve the artifact, None where one is unknown. Raises NotPossible."""
     told = runtime.serving(artifact.checkpoint.kind).versions()
-    if not any(told.values()):
-        raise NotPossible(f"{', '.join(told)}: not installed")
     return {name: _comparable(said) for name, said in told.items()}
 
 

@@ -75,7 +75,7 @@ def test_a_url_ends_in_v1(url: str) -> None:
         ("baseless", "names no base model"),
         ("lost", "give it with --base DIR"),
         ("chained", "is itself an adapter"),
-        ("notes.txt", r"this file cannot be graded. Wanted: .* a \.gguf file"),
+        ("notes.txt", r"this file cannot be graded. Wanted: .*; a \.gguf file; "),
         ("here/gone", "there is no such path"),
         ("gone", "there is no such path"),
         ("http://localhost:8080", "http://localhost:8080/v1"),
