@@ -5,6 +5,7 @@
     ├── CheckpointError   a path is no checkpoint that can be graded
     ├── FetchError        the demo model could not be fetched or is not the one expected
     ├── ServeError        a server could not be started, is not ours, or died
+    │   └── MissingError  the program that would serve is not installed
     ├── AskError          a request got no answer that could be scored (a break, never a miss)
     ├── ReportError       a report could not be written or read
     ├── LimitError        a child process with limits broke one (gate.system.sandbox)
@@ -40,6 +41,10 @@ class FetchError(GateError):
 
 class ServeError(GateError):
     """A model server could not be started, is not the one started here, or died."""
+
+
+class MissingError(ServeError):
+    """The program that would serve is not installed."""
 
 
 class AskError(GateError):

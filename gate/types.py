@@ -34,20 +34,67 @@ Call = Annotated[Json, Meta(extra_json_schema={"required": ["name", "arguments"]
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What a person names: the options `--model`, `--base` and `--served-name`."""
+
+    text: str
+    base: str | None = None
+    served_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of checkpoint. Those of the gate stand in gate.checkpoints.kinds; a plugin's runtime brings its own."""
+
+    name: str
+    """As it stands in reports."""
+    form: str
+    """How `--model` names one, for messages: "a .gguf file"."""
+    recognize: Callable[[Named], Checkpoint | None]
+    """The checkpoint that is named; None where it is of another kind. Raises CheckpointError for a broken one."""
+    family: Callable[[Checkpoint], str] = lambda _: ""
+    """The architecture of the model, by which one knows its kin; empty where it does not tell."""
+    verified: bool = True
+    """Are the bytes that answer those that were hashed? What a URL serves cannot be known."""
+    preflight: bool = True
+    """Has it weights, a template or a parser that preflight can check?"""
+    weights: str = ""
+    """Pattern of the safetensors files in its folder; empty where it has none."""
+    tokenizer: bool = False
+    """Is it, or its base, a folder from which transformers and mlx-lm load a tokenizer?"""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What is graded, and where it lies."""
 
-    kind: str
-    """adapter | mlx | gguf | url | scripted"""
+    kind: Kind
     name: str
     """A short name for folders and tables."""
     path: Path | None = None
     """The folder or file; None for a URL."""
     base: Path | None = None
-    """The model under an adapter."""
+    """The model under an adapter; None for anything else."""
     url: str = ""
     served_name: str = ""
     """The model's name in requests to a URL."""
+
+    @property
+    def where(self) -> str:
+        return self.url or str(self.path)
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of an adapter; None for anything else."""
+        return self.path if self.base is not None else None
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The folder with its tokenizer: an adapter has its base's. None where there is none."""
+        return (self.base or self.path) if self.kind.tokenizer else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +106,7 @@ class Server:
     model: str
     """The model's name in requests."""
     runtime: str
-    """mlx_lm | llama.cpp | scripted | unknown"""
+    """The name of its runtime (gate.models.serving.runtime)."""
     sampling: Json
     """Every sampling parameter, sent in every request and written in the report."""
     told: Json

@@ -67,9 +67,9 @@ def run(recipe: Recipe) -> None:
 def folder_of(base: str) -> Path:
     """The folder of the model that is taught. Raises GateError for what is no MLX folder."""
     found = checkpoint.identify(base)
-    if found.kind != "mlx" or found.path is None:
+    if found.tokenizer is None or found.adapter is not None:
         raise GateError(f"base = {base!r} is a checkpoint of kind {found.kind}; what can be taught is an MLX folder")
-    return found.path
+    return found.tokenizer
 
 
 def _train(recipe: Recipe, base: Path, folder: Path, data: Path, fingerprint: str) -> Json:

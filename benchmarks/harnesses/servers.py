@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gate.errors import ServeError
-from gate.models.serving.process import Start
-from gate.models.serving.start import BACKENDS, START_SECONDS
+from gate.models.serving import runtime
+from gate.models.serving.runtime import Start
+from gate.models.serving.start import START_SECONDS
 from gate.types import Checkpoint, Server
 
 CONTEXT = 8192
@@ -24,9 +24,7 @@ def served(checkpoint: Checkpoint, *, slots: int, context: int = CONTEXT) -> Ite
     """
     with tempfile.TemporaryDirectory(prefix="harnesses-") as folder:
         start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=slots, say=lambda _: None)
-        serving = next((made for serve in BACKENDS if (made := serve(checkpoint, start))), None)
-        if serving is None:
-            raise ServeError(f"nothing here serves the kind {checkpoint.kind}")
+        serving = runtime.serving(checkpoint.kind).start(checkpoint, start)
         try:
             yield serving.server
         finally:

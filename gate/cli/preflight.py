@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gate.cli.options import add_fixtures
-from gate.errors import CheckpointError, ServeError
-from gate.system import platform
+from gate.errors import CheckpointError, MissingError, ServeError
 from gate.types import Check
 
 if TYPE_CHECKING:
@@ -61,8 +58,8 @@ def run(given: argparse.Namespace) -> int:
 
     began = time.monotonic()
     artifact = assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=given.fixtures)
-    if artifact.checkpoint.kind == "scripted":
-        raise CheckpointError(f"{given.path}: a script has no weights, no template and no parser: nothing to check")
+    if not artifact.checkpoint.kind.preflight:
+        raise CheckpointError(f"{given.path}: has no weights, no template and no parser: nothing to check")
     checks = _checks(artifact)
     if given.json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
@@ -76,27 +73,20 @@ def run(given: argparse.Namespace) -> int:
 
 def _checks(artifact: Artifact) -> tuple[Check, ...]:
     """The checks on files; then, unless these refuse it, those that need a server."""
-    from gate.models.serving import llama_cpp, openai_url
-    from gate.models.serving.process import Start
+    from gate.models.serving.start import served
     from gate.preflight.registry import inspect, worst
+    from gate.preflight.rule import RULES
 
-    checks = inspect(artifact)
-    if worst(checks) == "refuse" or artifact.checkpoint.kind not in ("gguf", "url"):
+    checks, kind = inspect(artifact), artifact.checkpoint.kind
+    if worst(checks) == "refuse" or not any(rule.served and rule.applies(kind) for rule in RULES):
         return checks
-    backend = llama_cpp if artifact.checkpoint.kind == "gguf" else openai_url
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            serving = backend.pytest_gate_serve(artifact.checkpoint, Start(Path(folder), 600, 4096, 1, _say))
-        except ServeError as error:
-            missing = backend is llama_cpp and platform.find_llama_server() is None
-            print(f"gate: not served: {error}", file=sys.stderr)
-            return checks + inspect(artifact if missing else replace(artifact, unserved=str(error)), asking=True)
-        if serving is None:
-            return checks
-        try:
-            return checks + inspect(replace(artifact, server=serving.server), asking=True)
-        finally:
-            serving.stop()
+    try:
+        with served(artifact.checkpoint, _say, context=4096) as server:
+            return checks + inspect(replace(artifact, server=server), asking=True)
+    except ServeError as error:
+        print(f"gate: not served: {error}", file=sys.stderr)
+        unserved = "" if isinstance(error, MissingError) else str(error)
+        return checks + inspect(replace(artifact, unserved=unserved), asking=True)
 
 
 def _say(text: str) -> None:

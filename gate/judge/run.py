@@ -55,7 +55,7 @@ class Judge:
     def named(cls, text: str, served_name: str = "") -> Judge:
         """The judge of a path or URL, its bytes hashed. Raises CheckpointError."""
         found = checkpoint.identify(text, served_name=served_name)
-        return cls(found, "" if found.kind == "url" else checkpoint.digest(found))
+        return cls(found, checkpoint.digest(found) if found.kind.verified else "")
 
 
 def scored(report: Report, who: Judge, fixtures: Path, *, say: Say) -> Report:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from gate.errors import AskError
 from gate.models import reply as replies
+from gate.models.serving.runtime import named
 from gate.system.text import one_line
 from gate.types import Case, Json, Question, Reply, Server, Step
 
@@ -235,14 +236,10 @@ class Client:
         return b"".join(chunks).decode("utf-8", "replace")
 
     def _unanswered(self, error: openai.APIConnectionError, seconds: float) -> Reply:
-        """No answer. From an mlx_lm.server that lives on, a closed connection is the model's failure.
-
-        Source: mlx_lm/server.py, ToolCallFormatter: a call without `arguments` raises in the request's thread,
-        which closes the connection; the server goes on.
-        """
+        """No answer. From some servers that live on, a closed connection is the model's failure (Runtime.closing)."""
         closed = type(error.__cause__).__name__ == "RemoteProtocolError"
-        if closed and self.server.runtime == "mlx_lm" and self._lives():
-            return replies.failed("the server closed the connection: the model wrote a call it cannot format", seconds)
+        if closed and (why := named(self.server.runtime).closing) and self._lives():
+            return replies.failed(f"the server closed the connection: {why}", seconds)
         raise AskError(f"{self.server.url}: {_cause(error)}") from error
 
     def _lives(self) -> bool:

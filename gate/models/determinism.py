@@ -16,6 +16,7 @@ from functools import partial
 from gate.errors import AskError
 from gate.models import batch_invariance
 from gate.models.client import Client
+from gate.models.serving.runtime import named, unseeded
 from gate.system import parallel
 from gate.system.text import parted
 from gate.types import Determinism, Reply, Server, Step
@@ -94,19 +95,18 @@ def _ask(client: Client, how: str, prompt: str) -> Answer:
 
 
 def _batched(server: Server, patience: float) -> list[Answer] | str:
-    """The answers to all prompts given together. mlx_lm.server serves a request with a seed alone."""
-    if server.runtime == "llama.cpp" and server.told.get("total_slots") == 1:
-        return "this llama-server has one slot"
-    unseeded = {name: value for name, value in server.sampling.items() if name != "seed"}
-    with Client(replace(server, sampling=unseeded), timeout=patience) as client:
+    """The answers to all prompts given together; without a seed, with which some servers compute a request alone."""
+    if server.at_once == 1:
+        return "this server decodes one request at a time"
+    with Client(replace(server, sampling=unseeded(server.sampling)), timeout=patience) as client:
         return parallel.map(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
 
 
 def _cold(server: Server, client: Client, first: Reply, warm: Reply) -> tuple[Reply, Reply] | str:
     """The answer with a warm cache and the one with a cold cache; or why there are none."""
-    if server.runtime == "llama.cpp":
+    if server.alone:
         return warm, _ask(client, "alone", PROMPTS[0])[0]
-    if server.runtime != "mlx_lm":
+    if not named(server.runtime).counts_cached:
         return "this server does not say what it has cached"
     return (warm, first) if _cached_tokens(first) < _cached_tokens(warm) else "the server had it in its cache before"
 

@@ -62,17 +62,17 @@ class Hop:
     answers: tuple[Answer, ...]
 
 
-def steps(body: str, *, runtime: str) -> tuple[Step, ...]:
+def steps(body: str, *, best: bool) -> tuple[Step, ...]:
     """The steps of a chat completion with log-probabilities; () when one of them cannot be read.
 
-    mlx_lm.server names any of the best tokens as the one that was generated (mlx_lm/server.py, generate_response:
-    the first of an unordered list), so with it the best token stands: at temperature 0 that is the same.
+    `best`: the best token stands for the one that the server names as generated, which may be any of the best
+    (Runtime.any_of_best): at temperature 0 that is the same.
     """
     try:
         served = replies.distributions(replies.first_choice(body))
     except AskError:
         return ()
-    found = [_step(given, top, best=runtime == "mlx_lm") for given, top in served]
+    found = [_step(given, top, best=best) for given, top in served]
     read = tuple(step for step in found if step is not None)
     return read if len(read) == len(found) else ()
 

@@ -12,6 +12,7 @@ from importlib import resources
 from gate.checkpoints import checkpoint as checkpoints
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
+from gate.models.serving.runtime import named
 from gate.models.serving.start import served
 from gate.parity.answer import Answer, Hop, steps
 from gate.types import Checkpoint, Json, Reply, Say, Server
@@ -59,8 +60,8 @@ def ask(checkpoint: Checkpoint, asked: Sequence[Prompt], *, name: str, say: Say)
                 answers.append(_answer(client, prompt))
     except (ServeError, AskError) as error:
         raise type(error)(f"{name}: {error}") from error
-    where = checkpoint.url or str(checkpoint.path)
-    return Hop(name, checkpoint.kind, where, _size(checkpoint), time.monotonic() - begun, tuple(answers))
+    kind = checkpoint.kind.name
+    return Hop(name, kind, checkpoint.where, _size(checkpoint), time.monotonic() - begun, tuple(answers))
 
 
 class _Listener(Client):
@@ -81,7 +82,7 @@ def _answer(client: _Listener, prompt: Prompt) -> Answer:
     return Answer(
         prompt=prompt.id,
         tools=bool(prompt.tools),
-        steps=steps(client.heard, runtime=client.server.runtime),
+        steps=steps(client.heard, best=named(client.server.runtime).any_of_best),
         text=_text(reply),
         calls=tuple(reply.calls),
         finish=reply.finish,

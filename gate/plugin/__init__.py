@@ -105,12 +105,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("gate_fixtures", "folder with cases/ and tools/", default="fixtures")
 
 
-def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    from gate import hookspecs
-
-    pluginmanager.add_hookspecs(hookspecs)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
     """Start over with `--model=PATH` where `--model PATH` was given.

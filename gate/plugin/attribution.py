@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import pytest
 from gate.grading import attribution
 from gate.models import raw_completion
 from gate.models.client import Client
+from gate.models.serving.runtime import named
 from gate.plugin import hosting
 from gate.plugin.hosting import Hosting
 from gate.plugin.progress import progress
@@ -64,7 +64,7 @@ class Blaming:
         return ["raw", msgspec.to_builtins(self._questions[number])]
 
     def _ask(self, results: list[Result], numbers: list[int], server: Server, checkpoint: Checkpoint) -> None:
-        say, folder = progress(self._config), _tokenizer(checkpoint)
+        say, folder = progress(self._config), checkpoint.tokenizer
         with Client(server, timeout=self._config.getoption("gate_timeout")) as client:
             say(f"blame … 0/{len(numbers)}")
             asked = raw_completion.prompts(client, folder, [self._questions[number] for number in numbers])
@@ -88,7 +88,7 @@ class Blaming:
                 results[number], self._problems[number] = replace(results[number], stage="", raw=None), problem
                 continue
             question = self._questions[number]
-            constrained = server.runtime != "mlx_lm" and bool(question.tools)
+            constrained = named(server.runtime).constrained and bool(question.tools)
             results[number] = attribution.judged(results[number], question, answer, constrained=constrained)
             self._told.add(number)
             self._raws[number] = answer
@@ -101,11 +101,6 @@ def mode(config: pytest.Config) -> str:
     if config.getoption("gate_blame") == "off":
         return "off"
     return "all" if config.getoption("gate_raw") else "misses"
-
-
-def _tokenizer(checkpoint: Checkpoint) -> Path | None:
-    """The folder with the tokenizer that mlx_lm.server has loaded: an adapter has its base's."""
-    return {"mlx": checkpoint.path, "adapter": checkpoint.base}.get(checkpoint.kind)
 
 
 def _teller(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:

@@ -17,8 +17,8 @@ from gate.checkpoints import checkpoint
 from gate.errors import CheckpointError
 from gate.models import batch_invariance, determinism, reply_cache
 from gate.models.batch_invariance import Way
-from gate.models.serving import llama_cpp, mlx
-from gate.models.serving.process import Serving, Start
+from gate.models.serving import runtime
+from gate.models.serving.runtime import Runtime, Serving, Start
 from gate.models.session import Host
 from gate.plugin import failed_first
 from gate.plugin.preflight import Preflight
@@ -27,17 +27,8 @@ from gate.system import hashing, platform
 from gate.system.cache import Cache
 from gate.types import Check, Determinism, Graded, Json, Server
 
-RUNTIMES: dict[str, Callable[[], Json]] = {
-    "adapter": mlx.runtime,
-    "mlx": mlx.runtime,
-    "gguf": llama_cpp.runtime,
-    "scripted": dict,
-}
-"""What else than its bytes makes the answers of a checkpoint; of a URL one cannot know."""
 RUN = pytest.StashKey[str]()
 """By what the answers of this run are told from those of earlier ones, which promotion may refuse."""
-SLOTS = 4
-"""Requests that a llama-server of ours decodes together: each slot has a context of its own in memory."""
 
 
 class Hosting:
@@ -56,6 +47,10 @@ class Hosting:
     def server(self) -> Server | None:
         """The server that runs; None where nothing is served."""
         return self._serving.server if self._serving is not None else None
+
+    @property
+    def _runtime(self) -> Runtime:
+        return runtime.serving(self._checkpoint.kind)
 
     def open(self, *, lazily: bool) -> Host:
         """How to ask it. With `lazily` it is served only when something new is asked, where its server is known.
@@ -90,12 +85,8 @@ class Hosting:
         """The server, started where it does not run yet."""
         if self._serving is not None:
             return self._serving.server
-        serving = self._config.hook.pytest_gate_serve(checkpoint=self._checkpoint, start=self._start())
-        if serving is None:
-            raise CheckpointError(f"no plugin can serve a checkpoint of kind {self._checkpoint.kind}")
-        self._serving = serving
-        server: Server = serving.server
-        return server
+        self._serving = self._runtime.start(self._checkpoint, self._start())
+        return self._serving.server
 
     def stop(self) -> None:
         """End the server. Safe to call twice."""
@@ -133,7 +124,8 @@ class Hosting:
 
     def _start(self) -> Start:
         option = self._config.getoption
-        slots = option("gate_ahead") or (processes(self._config) if processes(self._config) > 1 else SLOTS)
+        several = processes(self._config)
+        slots = option("gate_ahead") or (several if several > 1 else self._runtime.at_once)
         return Start(
             folder=self._folder(),
             timeout=option("gate_start_timeout"),
@@ -143,11 +135,11 @@ class Hosting:
         )
 
     def _about(self) -> Json | None:
-        """By what the answers of this checkpoint are known again; None where it cannot be."""
-        runtime = RUNTIMES.get(self._checkpoint.kind)
-        if runtime is None:
+        """By what the answers of this checkpoint are known again; None where its bytes are not known."""
+        kind = self._checkpoint.kind
+        if not kind.verified:
             return None
-        made: Json = {"digest": self.digest, "kind": self._checkpoint.kind, "runtime": runtime()}
+        made: Json = {"digest": self.digest, "kind": kind.name, "runtime": self._runtime.versions()}
         return made | {
             "machine": asdict(platform.hardware()),
             "environment": platform.chosen(),

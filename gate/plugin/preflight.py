@@ -25,8 +25,8 @@ class Preflight:
 
     def look(self, server: Server | None = None) -> None:
         """Make the checks on files, or those on a server. Raises CheckpointError where one refuses the artifact."""
-        if self.artifact.checkpoint.kind == "scripted":
-            return  # it has no weights, no template and no parser
+        if not self.artifact.checkpoint.kind.preflight:
+            return
         from gate.preflight.registry import inspect, worst
         from gate.preflight.table import counted, findings
 

@@ -24,7 +24,6 @@ from gate.grading import latency
 from gate.grading.early_stop import below
 from gate.grading.verdict import decide
 from gate.models import streaming
-from gate.models.serving import llama_cpp, mlx, openai_url, scripted
 from gate.models.serving.process import versions
 from gate.plugin import heldout, hosting
 from gate.plugin.attribution import Blaming
@@ -77,8 +76,6 @@ class Run:
         self._report: Report | None = None
         self._verdict: Verdict | None = None
         self._skips += narrowed(config)
-        for backend in (mlx, llama_cpp, openai_url, scripted):
-            config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
         self._suites = _suites(config)
         self._preflight = Preflight(config)
         self._checkpoint = self._preflight.artifact.checkpoint
@@ -95,7 +92,7 @@ class Run:
         return self._verdict
 
     def pytest_report_header(self) -> str:
-        return f"gate: {self._checkpoint.kind} {self._checkpoint.url or self._checkpoint.path}"
+        return f"gate: {self._checkpoint.kind} {self._checkpoint.where}"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -214,7 +211,7 @@ class Run:
 
     def _known_by(self) -> str:
         """By what this checkpoint is known again; what a URL serves is not, so every run of it is another."""
-        return self.folder.name if self._checkpoint.kind == "url" else self._hosting.digest
+        return self._hosting.digest if self._checkpoint.kind.verified else self.folder.name
 
     def _remember(self, report: pytest.TestReport) -> None:
         """Let --lf and --ff know the misses: to pytest they have passed."""

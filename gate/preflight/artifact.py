@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gate.checkpoints import checkpoint as checkpoints
-from gate.checkpoints import tensors
+from gate.checkpoints import tensors, untrusted
 from gate.checkpoints.scan import Facts, scan
 from gate.checkpoints.tensors import Gguf, HeaderError, Tensor
 from gate.errors import CheckpointError, GateError
@@ -72,7 +72,7 @@ class Artifact:
     @once
     def folder(self) -> Path:
         """The model folder that is served: the checkpoint's own, or an adapter's base."""
-        folder = self.base if self.checkpoint.kind == "adapter" else self.checkpoint.path
+        folder = self.base if self.checkpoint.adapter else self.checkpoint.path
         if folder is None or not folder.is_dir():
             raise NotApplicable("it is no model folder")
         return folder
@@ -89,9 +89,11 @@ class Artifact:
         path = self.checkpoint.path
         if path is None:
             raise NotApplicable("it has no files")
-        if self.checkpoint.kind == "gguf":
+        if self.is_gguf:
             return self.gguf.tensors
-        return weights(path, "adapters.safetensors" if self.checkpoint.kind == "adapter" else "model*.safetensors")
+        if not self.checkpoint.kind.weights:
+            raise NotApplicable("it has no safetensors files")
+        return weights(path, self.checkpoint.kind.weights)
 
     @property
     @once
@@ -112,9 +114,14 @@ class Artifact:
         return self.base
 
     @property
+    def is_gguf(self) -> bool:
+        path = self.checkpoint.path
+        return path is not None and path.suffix == ".gguf" and not path.is_dir()
+
+    @property
     @once
     def gguf(self) -> Gguf:
-        if self.checkpoint.kind != "gguf" or self.checkpoint.path is None:
+        if self.checkpoint.path is None or not self.is_gguf:
             raise NotApplicable("it is no GGUF file")
         return readable(partial(tensors.gguf, self.checkpoint.path))
 
@@ -122,7 +129,7 @@ class Artifact:
     @once
     def adapter(self) -> Path:
         """The adapter's folder: the checkpoint itself, or the one given with --against."""
-        found = self.checkpoint.path if self.checkpoint.kind == "adapter" else self.against
+        found = self.checkpoint.adapter or self.against
         if found is None:
             raise NotPossible("the adapter is not known: give it with --against DIR")
         return found
@@ -145,7 +152,7 @@ def assembled(
 
     Raises CheckpointError that names the option.
     """
-    compared = base is not None and (checkpoints.is_folder(text) or text.endswith(".gguf"))
+    compared = base is not None and _whole(text)
     checkpoint = checkpoints.identify(text, base=None if compared else base, served_name=served_name)
     return Artifact(
         checkpoint,
@@ -156,10 +163,17 @@ def assembled(
     )
 
 
+def _whole(text: str) -> bool:
+    """Does it name a model that brings its own weights: the demo model, a GGUF, a folder that is no adapter?"""
+    folder = untrusted.folder_named(text)
+    own = folder is not None and not (folder / "adapter_config.json").is_file()
+    return own or text == "smollm2" or text.endswith(".gguf")
+
+
 def _folder(text: str | None, option: str, file: str) -> Path | None:
     if text is None:
         return None
-    folder = checkpoints.folder_named(text)
+    folder = untrusted.folder_named(text)
     if folder is None or not (folder / file).is_file():
         raise CheckpointError(f"{option} {text}: there is no {file} in it")
     return folder.resolve()
@@ -168,7 +182,7 @@ def _folder(text: str | None, option: str, file: str) -> Path | None:
 def _there(text: str | None) -> Path | None:
     if text is None:
         return None
-    path = checkpoints.path_named(text)
+    path = untrusted.path_named(text)
     if path is None:
         raise CheckpointError(f"--train {text}: there is no such file or folder")
     return path
@@ -203,7 +217,7 @@ def readable(read: Callable[[], T]) -> T:
 def read_value(path: Path) -> Any:
     """A JSON file of a checkpoint's folder. Raises Broken that says what is wrong."""
     try:
-        return checkpoints.read_value(path)
+        return untrusted.read_value(path)
     except CheckpointError as error:
         raise Broken(str(error)) from error
 
@@ -219,6 +233,6 @@ def read_json(path: Path) -> Json:
 def read_text(path: Path, limit: int) -> str:
     """A text of a checkpoint's folder. Raises Broken that says what is wrong."""
     try:
-        return checkpoints.read_text(path, limit)
+        return untrusted.read_text(path, limit)
     except CheckpointError as error:
         raise Broken(str(error)) from error

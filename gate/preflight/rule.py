@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gate.errors import GateError
 from gate.preflight.artifact import Artifact, NotApplicable, NotPossible
-from gate.types import Check
+from gate.types import Check, Kind
 
 Look = Callable[[Artifact], Sequence[str]]
 SEVERITIES = ("refuse", "fail", "warn")
@@ -23,6 +23,7 @@ class Rule:
     name: str
     severity: str
     kinds: tuple[str, ...]
+    """Names of the kinds of checkpoint that it applies to; empty for every kind, those of plugins too."""
     remedy: str
     served: bool
     """Needs a server that has loaded the checkpoint."""
@@ -32,13 +33,16 @@ class Rule:
     def meaning(self) -> str:
         return (self.look.__doc__ or "").partition("\n")[0].strip()
 
+    def applies(self, kind: Kind) -> bool:
+        return not self.kinds or kind.name in self.kinds
+
     def check(self, artifact: Artifact) -> Check:
         """The result on one artifact."""
         status, found = self._look(artifact)
         return Check(self.id, self.name, status, self.severity, self.meaning, tuple(found), self.remedy)
 
     def _look(self, artifact: Artifact) -> tuple[str, Sequence[str]]:
-        if artifact.checkpoint.kind not in self.kinds:
+        if not self.applies(artifact.checkpoint.kind):
             return "not applicable", [f"not for kind {artifact.checkpoint.kind}"]
         try:
             found = self.look(artifact)
@@ -50,8 +54,8 @@ class Rule:
         return ("found", found) if found else ("ok", [])
 
 
-def rule(id: str, severity: str, *, kinds: str, remedy: str, served: bool = False) -> Callable[[Look], Look]:
-    """Declare a check. `kinds` names the kinds of checkpoint it applies to, parted by spaces."""
+def rule(id: str, severity: str, *, remedy: str, kinds: str = "", served: bool = False) -> Callable[[Look], Look]:
+    """Declare a check. `kinds` names the kinds of checkpoint it applies to, parted by spaces; every kind without."""
     if severity not in SEVERITIES:
         raise ValueError(severity)
 

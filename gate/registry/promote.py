@@ -24,7 +24,7 @@ from gate.registry.slots import Pointer, Slot
 from gate.report import io as report
 from gate.report.shown import shown
 from gate.system.hashing import sha256
-from gate.types import HELD_OUT, Json, Outcome, Report, Verdict
+from gate.types import HELD_OUT, Json, Kind, Outcome, Report, Verdict
 
 
 class PromotionError(GateError):
@@ -91,7 +91,7 @@ def promote(request: Request) -> Pointer:
         *_no_pass(verdict),
         *_too_many_attempts(evidence, request.slot.registry),
         *_other_suites(evidence, request, rules),
-        *_against_policy(evidence, rules),
+        *_against_policy(evidence, made.kind, rules),
         *_lower_bar(bar, request.lower_bar),
     )
     facts = _facts(request, made.path or Path(), digest, evidence, verdict) | {
@@ -233,7 +233,7 @@ def _lower_bar(bar: tuple[str, ...], accepted: str) -> tuple[str, ...]:
     return () if accepted else tuple(f"the bar was lowered: {fault} (--accept-lower-bar REASON)" for fault in bar)
 
 
-def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
+def _against_policy(evidence: Report, kind: Kind, rules: Policy) -> tuple[str, ...]:
     reasons = []
     try:
         age = (datetime.now(UTC) - datetime.fromisoformat(evidence.made.started)).total_seconds() / 86400
@@ -246,7 +246,7 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
     count = len({mark for id_, mark, each in asked if id_ not in each.burned})
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
-    if evidence.checkpoint.kind != "scripted" and not evidence.made.preflight:
+    if kind.preflight and not evidence.made.preflight:
         reasons.append("the report holds no preflight: grade it again")
     way = evidence.made.ask_mode.name if evidence.made.ask_mode else WAYS[0]
     if WAYS.index(way) < WAYS.index(rules.asked):

@@ -50,7 +50,7 @@ def ruler(model: str | None) -> Ruler:
     if model is None:
         return Ruler()
     found = checkpoint.identify(model)
-    folder = found.path if found.kind == "mlx" else found.base
+    folder = found.tokenizer
     if folder is None:
         raise CheckpointError(f"--model {model}: brings no tokenizer that mlx-lm can load: name an MLX folder")
     if dangers := safety.dangers(Artifact(found, base=found.base)):

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from gate.checkpoints import checkpoint, demo
 from gate.errors import ServeError
 from gate.models.serving import llama_cpp
-from gate.models.serving.process import Start
+from gate.models.serving.runtime import Start
 from gate.preflight.artifact import Artifact
 from gate.system import platform
 
@@ -63,11 +63,10 @@ class Good:
         """The artifact, a GGUF, with a llama-server that has loaded it."""
         start = Start(self.place, timeout=120, context=2048, parallel=1, say=lambda _: None)
         try:
-            serving = llama_cpp.pytest_gate_serve(artifact.checkpoint, start)
+            serving = llama_cpp.RUNTIME.start(artifact.checkpoint, start)
         except ServeError as error:
             yield replace(artifact, unserved=str(error))
             return
-        assert serving is not None
         try:
             yield replace(artifact, server=serving.server)
         finally:

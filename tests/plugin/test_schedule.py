@@ -70,13 +70,16 @@ def test_calls(model, case):
 
 LOADING = """
 import os
-import pytest
+from gate.models.serving import scripted
 
-@pytest.hookimpl(wrapper=True)
-def pytest_gate_serve():
-    served = yield
+serve = scripted.serve
+
+def loaded(*given, **more):
+    served = serve(*given, **more)
     os.utime("answers.jsonl", (1, 1))
     return served
+
+scripted.serve = loaded
 """
 
 

@@ -13,8 +13,8 @@ import pytest
 from gate.checkpoints import checkpoint, demo
 from gate.models import raw_completion
 from gate.models.client import Client
-from gate.models.serving import llama_cpp, mlx
-from gate.models.serving.process import Start
+from gate.models.serving import runtime
+from gate.models.serving.runtime import Start
 from gate.types import Question
 from tests.project import TOOL, Project, a_case, last_line
 
@@ -46,12 +46,11 @@ def asking(model: str, folder: Path) -> Iterator[tuple[Client, Path | None]]:
     """
     start = Start(folder=folder, timeout=300, context=2048, parallel=1, say=lambda _: None)
     found = checkpoint.identify(model)
-    serving = (llama_cpp if found.kind == "gguf" else mlx).pytest_gate_serve(found, start)
-    assert serving is not None
+    serving = runtime.serving(found.kind).start(found, start)
     try:
-        exact = serving.server.sampling | ({"cache_prompt": False} if found.kind == "gguf" else {})
+        exact = serving.server.sampling | serving.server.alone
         with Client(replace(serving.server, sampling=exact), timeout=300) as client:
-            yield client, found.path if found.kind == "mlx" else None
+            yield client, found.tokenizer
     finally:
         serving.stop()
 

@@ -11,7 +11,7 @@ import pytest
 from gate.checkpoints import checkpoint
 from gate.models.client import Client
 from gate.models.serving import mlx
-from gate.models.serving.process import Start
+from gate.models.serving.runtime import Start
 from tests.project import TOOL, Project, a_case, last_line
 from tests.taught import NAMES
 
@@ -111,8 +111,7 @@ def test_what_was_seen_without_a_base_is_looked_at_anew_with_one(calls: Project,
 def test_a_url_is_graded_and_its_digest_is_unverified(calls: Project, base: Path, tmp_path: Path) -> None:
     """An mlx_lm server that somebody else runs."""
     start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
-    serving = mlx.pytest_gate_serve(checkpoint.identify(str(base)), start)
-    assert serving is not None
+    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
     try:
         result = calls.run(model=serving.server.url)
         assert serving.alive()
@@ -150,8 +149,7 @@ def test_an_adapter_of_another_shape_is_refused(calls: Project, adapter: Path, b
 
 def test_the_server_is_gone_when_it_is_stopped(base: Path, tmp_path: Path) -> None:
     start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
-    serving = mlx.pytest_gate_serve(checkpoint.identify(str(base)), start)
-    assert serving is not None
+    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
     family = psutil.Process().children(recursive=True)
     assert any("mlx_lm" in " ".join(process.cmdline()) for process in family)
     serving.stop()
@@ -160,8 +158,7 @@ def test_the_server_is_gone_when_it_is_stopped(base: Path, tmp_path: Path) -> No
 
 def test_the_same_request_gets_the_same_answer_and_the_prefix_is_cached(base: Path, tmp_path: Path) -> None:
     start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
-    serving = mlx.pytest_gate_serve(checkpoint.identify(str(base)), start)
-    assert serving is not None
+    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
     try:
         with Client(serving.server, timeout=120) as ask:
             messages = [{"role": "user", "content": "Name three colours."}]

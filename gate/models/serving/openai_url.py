@@ -6,10 +6,11 @@ import json
 import os
 from dataclasses import replace
 
+from gate.checkpoints import kinds
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
-from gate.models.serving import mlx
-from gate.models.serving.process import Serving, Start
+from gate.models.serving import llama_cpp, mlx
+from gate.models.serving.runtime import UNKNOWN, Runtime, Serving, Start, named, unseeded
 from gate.types import Checkpoint, Json, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": 0}
@@ -21,15 +22,13 @@ AT_ONCE = 4
 """Requests that a server is sent at once which does not say how many it decodes together."""
 
 
-def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
-    """The hook for kind url. Raises ServeError when it cannot be reached or does not answer one token."""
-    if checkpoint.kind != "url":
-        return None
+def _start(checkpoint: Checkpoint, start: Start) -> Serving:
+    """Ask what serves there. Raises ServeError when it cannot be reached or does not answer one token."""
     start.say(f"asking {checkpoint.url} …")
     server = Server(
         url=checkpoint.url,
         model=checkpoint.served_name,
-        runtime="unknown",
+        runtime=RUNTIME.name,
         sampling={},
         told={},
         key=os.environ.get(start.key, ""),
@@ -53,11 +52,11 @@ def _introduced(server: Server, timeout: float) -> Server:
         server = replace(server, at_once=slots if isinstance(slots, int) and slots > 0 else 1)
         kept = ("build_info", "chat_template", "chat_template_caps", "model_path", "total_slots")
         told |= {name: props[name] for name in kept if name in props}
-        alone = {"cache_prompt": False}
-        return replace(server, runtime="llama.cpp", told=told, model=server.model or _only(names, server), alone=alone)
+        runtime, model = llama_cpp.RUNTIME.name, server.model or _only(names, server)
+        return replace(server, runtime=runtime, told=told, model=model, alone=llama_cpp.ALONE)
     if software.startswith("BaseHTTP/"):
         model = server.model or "default_model"
-        return replace(server, runtime="mlx_lm", told=told, model=model, at_once=mlx.AT_ONCE)
+        return replace(server, runtime=mlx.RUNTIME.name, told=told, model=model, at_once=mlx.AT_ONCE)
     return replace(server, told=told, model=server.model or _only(names, server), at_once=AT_ONCE)
 
 
@@ -75,9 +74,8 @@ def _answering(server: Server, start: Start) -> Server:
         with Client(candidate, timeout=start.timeout) as client:
             status, text = client.ping()
         if status == 200:
-            together = {name: value for name, value in sampling.items() if name != "seed"}
-            batched = together if server.runtime == "mlx_lm" else None
-            return replace(candidate, told=server.told | _fingerprint(text), together=batched)
+            together = unseeded(sampling) if named(server.runtime).seeded_alone else None
+            return replace(candidate, told=server.told | _fingerprint(text), together=together)
         refusal = refusal or f"HTTP {status}: {text[:500]}"
         if status not in (400, 422):
             break
@@ -91,3 +89,6 @@ def _fingerprint(text: str) -> Json:
         return {name: body[name] for name in ("model", "system_fingerprint") if name in body}
     except (ValueError, TypeError) as error:
         raise ServeError(f"the one-token answer is not JSON: {text[:300]!r}") from error
+
+
+RUNTIME = Runtime(name=UNKNOWN, kinds=(kinds.URL,), start=_start, versions=dict, at_once=AT_ONCE)

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,41 +17,15 @@ import psutil
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
 from gate.models.serving import supervisor
+from gate.models.serving.runtime import Serving, Start
 from gate.types import Json, Server
 
 TAIL = 12
 """Lines of a server's log that an error shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a backend is told about the run."""
-
-    folder: Path
-    """The run's folder; logs go here."""
-    timeout: float
-    """Seconds until the server must have answered."""
-    context: int
-    """Tokens of context a request may use (llama.cpp reserves them)."""
-    parallel: int
-    """Requests that come at once."""
-    say: Callable[[str], None]
-    """Tell the person what is going on; called again and again while waiting."""
-    key: str = "GATE_API_KEY"
-    """The environment variable with the key of a URL: a judge's is another than the candidate's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A model that answers, and how to end it."""
-
-    server: Server
-    stop: Callable[[], None]
-    alive: Callable[[], bool]
-
-
 class ServerProcess:
-    """A server in a process group of its own, on a leash held by this process."""
+    """A server in a process group of its own, which ends when this process does (gate.models.serving.supervisor)."""
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.command = list(command)

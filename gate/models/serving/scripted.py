@@ -8,22 +8,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gate.checkpoints import kinds
 from gate.errors import CaseError, ServeError
 from gate.models import determinism
-from gate.models.serving.process import Serving, Start, free_port, serve
+from gate.models.client import Client
+from gate.models.raw_completion import applied_template, completion
+from gate.models.serving.process import free_port, serve
+from gate.models.serving.runtime import RawView, Runtime, Serving, Start, unseeded
 from gate.models.serving.scripted_rules import read_rules
 from gate.system import platform
-from gate.types import Checkpoint, Json, Server
+from gate.types import Checkpoint, Json, Raw, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "logprobs": True, "top_logprobs": 2}
-TOGETHER: Json = {name: value for name, value in SAMPLING.items() if name != "seed"}
 AT_ONCE = 8
 
 
-def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
-    """The hook for kind scripted. Raises ServeError for a bad script."""
-    if checkpoint.kind != "scripted":
-        return None
+def _start(checkpoint: Checkpoint, start: Start) -> Serving:
+    """Serve it, in the role of another runtime where a rule names one. Raises ServeError for a bad script."""
     try:
         rules = read_rules(Path(str(checkpoint.path)))
     except CaseError as error:
@@ -31,8 +32,22 @@ def pytest_gate_serve(checkpoint: Checkpoint, start: Start) -> Serving | None:
     port = free_port()
     command = [*platform.PYTHON, "-m", "gate.models.serving.scripted_rules", str(checkpoint.path), "--port", str(port)]
     command += [part for prompt in determinism.PROMPTS for part in ("--always", prompt)]
-    runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), "scripted")
+    runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), RUNTIME.name)
     told = {"rules": len(rules)}
     url = f"http://127.0.0.1:{port}/v1"
-    server = Server(url, "scripted", runtime, SAMPLING, told, at_once=AT_ONCE, together=TOGETHER)
+    server = Server(url, RUNTIME.name, runtime, SAMPLING, told, at_once=AT_ONCE, together=unseeded(SAMPLING))
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)
+
+
+def _ask(client: Client, raw: Raw, alone: bool) -> tuple[Raw, list[int]]:
+    return completion(client, raw, alone=alone)[0], []
+
+
+RUNTIME = Runtime(
+    name="scripted",
+    kinds=(kinds.SCRIPTED,),
+    start=_start,
+    versions=dict,
+    raw=RawView(applied_template, _ask),
+    at_once=AT_ONCE,
+)

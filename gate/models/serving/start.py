@@ -1,23 +1,16 @@
-"""Serve one checkpoint outside of a pytest run: for parity, and for a judge."""
+"""Serve one checkpoint outside of a pytest run: for parity, for a judge, for preflight."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gate.errors import ServeError
-from gate.models.serving import llama_cpp, mlx, openai_url, scripted
-from gate.models.serving.process import Serving, Start
+from gate.models.serving import runtime
+from gate.models.serving.runtime import Start
 from gate.types import Checkpoint, Say, Server
 
-BACKENDS: tuple[Callable[[Checkpoint, Start], Serving | None], ...] = (
-    mlx.pytest_gate_serve,
-    llama_cpp.pytest_gate_serve,
-    openai_url.pytest_gate_serve,
-    scripted.pytest_gate_serve,
-)
 START_SECONDS = 600.0
 
 
@@ -28,15 +21,8 @@ def served(
     """A server that answers; it is stopped on the way out. `key`: the variable with a URL's key. Raises ServeError."""
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=parallel, say=say, key=key)
-        serving = _serve(checkpoint, start)
+        serving = runtime.serving(checkpoint.kind).start(checkpoint, start)
         try:
             yield serving.server
         finally:
             serving.stop()
-
-
-def _serve(checkpoint: Checkpoint, start: Start) -> Serving:
-    for serve in BACKENDS:
-        if serving := serve(checkpoint, start):
-            return serving
-    raise ServeError(f"nothing here serves the kind {checkpoint.kind}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gate.checkpoints import checkpoint as checkpoints
+from gate.checkpoints import untrusted
 from gate.checkpoints.probe_cache import probed
 from gate.preflight.artifact import Artifact, Broken, NotPossible, once, read_json, scanned, weights
 from gate.preflight.checks import safety
@@ -81,7 +81,7 @@ def scale_is_set(artifact: Artifact) -> Sequence[str]:
 def base_is_the_trained_one(artifact: Artifact) -> Sequence[str]:
     """The base under the adapter is the folder it was trained on, or has the same bytes."""
     named = artifact.adapter_config.get("model")
-    used, recorded = artifact.base, checkpoints.folder_named(str(named))
+    used, recorded = artifact.base, untrusted.folder_named(str(named))
     if used is None or (recorded is not None and recorded.resolve() == used.resolve()):
         return []
     if f"models--{str(named).replace('/', '--')}" in used.parts:
@@ -100,8 +100,8 @@ def base_is_the_trained_one(artifact: Artifact) -> Sequence[str]:
 def architecture_is_the_bases(artifact: Artifact) -> Sequence[str]:
     """Sizes, heads, rope and norm constants in the configuration are the base's."""
     base = read_json(artifact.base_folder / "config.json")
-    own = _gguf_config(artifact) if artifact.checkpoint.kind == "gguf" else artifact.config
-    shared = [key for key in SHAPE if key in base and (key in own or artifact.checkpoint.kind != "gguf")]
+    own = _gguf_config(artifact) if artifact.is_gguf else artifact.config
+    shared = [key for key in SHAPE if key in base and (key in own or not artifact.is_gguf)]
     return [
         f"{key} is {own.get(key)!r}, in the base {base[key]!r}" for key in shared if not _same(own.get(key), base[key])
     ]

@@ -66,7 +66,7 @@ def template_is_harmless(artifact: Artifact) -> Sequence[str]:
 @once
 def templates(artifact: Artifact) -> dict[str, str]:
     """Every default chat template of the artifact by the place where it stands."""
-    if artifact.checkpoint.kind != "gguf":
+    if not artifact.is_gguf:
         return standing(artifact.folder)
     found = artifact.gguf.metadata.get(DEFAULT)
     return {DEFAULT: found} if isinstance(found, str) and found.strip() else {}
@@ -75,7 +75,7 @@ def templates(artifact: Artifact) -> dict[str, str]:
 @once
 def every_template(artifact: Artifact) -> dict[str, str]:
     """Every chat template, the named ones too: `tool_use` is the one that is rendered when tools are offered."""
-    if artifact.checkpoint.kind != "gguf":
+    if not artifact.is_gguf:
         return {**standing(artifact.folder), **named(artifact.folder)}
     metadata = artifact.gguf.metadata
     return {key: text for key, text in metadata.items() if key.startswith(DEFAULT) and isinstance(text, str)}
@@ -113,7 +113,7 @@ def _configured(folder: Path) -> dict[str, dict[str, Any]]:
 @once
 def rendered(artifact: Artifact) -> Json:
     """The golden conversations by every template of the artifact, in the sandbox. Raises sandbox.LimitError."""
-    names = artifact.gguf.texts if artifact.checkpoint.kind == "gguf" else {}
+    names = artifact.gguf.texts if artifact.is_gguf else {}
     special = {f"{name}_token": names.get(f"{name}_token_id", f"<{name}>") for name in ("bos", "eos")}
     request = {
         "templates": every_template(artifact),

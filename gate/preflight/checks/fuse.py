@@ -49,7 +49,7 @@ def the_delta_survived(artifact: Artifact) -> Sequence[str]:
 def numbers_are_finite(artifact: Artifact) -> Sequence[str]:
     """No tensor holds NaN or Inf."""
     facts = dict(artifact.facts)
-    if artifact.checkpoint.kind == "adapter":
+    if artifact.checkpoint.adapter:
         facts |= scanned(artifact.base_tensors)
     return [f"{name}: {found.bad} numbers are NaN or Inf" for name, found in facts.items() if found.bad]
 

@@ -26,7 +26,6 @@ from gate.preflight.rule import rule
 from gate.system.text import show
 from gate.types import Case
 
-KINDS = "adapter mlx gguf url scripted"
 _MARKER = re.compile(r"<\|[^|<>]{1,40}\|>|</?[a-z_]{1,30}>|\[/?[A-Z_]{1,30}\]")
 _SPEAKER = re.compile(r"\s*(?:user|human)\s*[:\n]\s*", re.IGNORECASE)
 Files = tuple[tuple[Path, int], ...]
@@ -52,7 +51,7 @@ class Rows:
     values: defaultdict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-@rule("P19", "fail", kinds=KINDS, remedy="take the rows out and train again, or write new cases; these prove nothing")
+@rule("P19", "fail", remedy="take the rows out and train again, or write new cases; these prove nothing")
 def no_case_is_trained(artifact: Artifact) -> Sequence[str]:
     """No training row asks what a case asks, ignoring case, punctuation and white space."""
     return training_rows.shown(_found(artifact)["same"])
@@ -61,7 +60,6 @@ def no_case_is_trained(artifact: Artifact) -> Sequence[str]:
 @rule(
     "P19",
     "fail",
-    kinds=KINDS,
     remedy="take the rows out and train again, or write new cases; a word changed is no new one",
 )
 def no_case_is_nearly_trained(artifact: Artifact) -> Sequence[str]:
@@ -69,9 +67,7 @@ def no_case_is_nearly_trained(artifact: Artifact) -> Sequence[str]:
     return training_rows.shown(_found(artifact)["near"])
 
 
-@rule(
-    "P19", "warn", kinds=KINDS, remedy="use other values in the cases than in the rows, so that none can be remembered"
-)
+@rule("P19", "warn", remedy="use other values in the cases than in the rows, so that none can be remembered")
 def no_answer_is_trained(artifact: Artifact) -> Sequence[str]:
     """No training row calls a tool with a value that a case expects of it; short ones and the schema's words aside."""
     return training_rows.shown(_found(artifact)["value"])

@@ -35,7 +35,7 @@ def bits_are_the_declared_ones(artifact: Artifact) -> Sequence[str]:
 def no_stale_quantisation(artifact: Artifact) -> Sequence[str]:
     """A folder of float tensors declares no quantization, and a packed one declares the same under both keys."""
     given = {key: artifact.config[key] for key in KEYS if artifact.config.get(key) is not None}
-    tensors = artifact.base_tensors if artifact.checkpoint.kind == "adapter" else artifact.tensors
+    tensors = artifact.base_tensors if artifact.checkpoint.adapter else artifact.tensors
     if given and not any(name.endswith(".scales") for name in tensors):
         return [f"config.json has {' and '.join(given)}, and no tensor is packed"]
     return [f"{KEYS[0]} and {KEYS[1]} differ"] if len(given) == 2 and given[KEYS[0]] != given[KEYS[1]] else []

@@ -19,7 +19,7 @@ def everything_can_be_read(artifact: Artifact) -> Sequence[str]:
         if name == "config.json" or (artifact.folder / name).exists():
             faults += _tried(lambda name=name: read_json(artifact.folder / name))
     faults += _tried(lambda: artifact.tensors)
-    if artifact.checkpoint.kind == "adapter":
+    if artifact.checkpoint.adapter:
         faults += _tried(lambda: artifact.adapter_config) + _tried(lambda: artifact.base_tensors)
     return faults
 

@@ -59,7 +59,7 @@ def one_bos(artifact: Artifact) -> Sequence[str]:
 )
 def turn_ends_in_a_stop(artifact: Artifact) -> Sequence[str]:
     """The token that the template writes after an assistant's turn is one that the runtime stops at."""
-    if artifact.checkpoint.kind == "gguf":
+    if artifact.is_gguf:
         return _gguf_stop(artifact)
     told = tokens(artifact)
     ending = told["ending"]

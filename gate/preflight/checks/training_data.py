@@ -23,7 +23,6 @@ from gate.preflight.rule import rule
 from gate.system import platform, sandbox
 from gate.types import Json
 
-KINDS = "adapter mlx gguf url scripted"
 SECONDS, MEMORY = 600.0, 4 * 2**30
 LENGTH = 2048
 """mlx-lm's max_seq_length where nothing else is set (mlx_lm/lora.py, CONFIG_DEFAULTS)."""
@@ -34,7 +33,7 @@ SPOILED = {
 
 Files = tuple[tuple[Path, int], ...]
 """Paths with the times of their last change: the key under which a result is kept."""
-ours = partial(rule, "P18", "fail", kinds=KINDS)
+ours = partial(rule, "P18", "fail")
 
 
 class Fact(NamedTuple):
@@ -105,7 +104,7 @@ def splits_are_apart(artifact: Artifact) -> Sequence[str]:
     return rows.shown(_linted(artifact).found["split"])
 
 
-@rule("P18", "warn", kinds=KINDS, remedy="keep one of them, unless its weight is meant")
+@rule("P18", "warn", remedy="keep one of them, unless its weight is meant")
 def rows_stand_once(artifact: Artifact) -> Sequence[str]:
     """No row stands twice in one file."""
     return rows.shown(_linted(artifact).found["twin"])
@@ -178,7 +177,7 @@ def _cut(fact: Fact, length: int) -> str:
 
 def _length(artifact: Artifact) -> int:
     """The max_seq_length of an adapter's training; mlx-lm's default for what is no adapter."""
-    told = artifact.adapter_config.get("max_seq_length") if artifact.checkpoint.kind == "adapter" else None
+    told = artifact.adapter_config.get("max_seq_length") if artifact.checkpoint.adapter else None
     return told if isinstance(told, int) and told > 0 else LENGTH
 
 
@@ -246,7 +245,7 @@ def _facts(artifact: Artifact) -> tuple[Fact, ...]:
 
 def _folder(artifact: Artifact) -> Path:
     checkpoint = artifact.checkpoint
-    folder = checkpoint.path if checkpoint.kind == "mlx" else artifact.base or checkpoint.base
+    folder = checkpoint.tokenizer or artifact.base
     if folder is None:
         raise NotPossible(
             f"a {checkpoint.kind} brings no tokenizer that mlx-lm can load: give its base with --base DIR"

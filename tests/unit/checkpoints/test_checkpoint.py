@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gate.checkpoints import checkpoint as checkpoints
+from gate.checkpoints import kinds
 from gate.errors import CheckpointError
 from gate.system import hashing
 from gate.types import Checkpoint, Server
@@ -35,7 +36,7 @@ def adapter(path: Path, base: object) -> Path:
 
 def test_a_folder_with_config_and_weights_is_an_mlx_model(tmp_path: Path) -> None:
     found = checkpoints.identify(str(mlx(tmp_path / "m")))
-    assert (found.kind, found.name, found.path) == ("mlx", "m", tmp_path / "m")
+    assert (found.kind, found.name, found.path) == (kinds.MLX, "m", tmp_path / "m")
 
 
 def test_an_adapter_takes_its_base_from_its_config_or_from_base(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_gguf_file_and_a_split_one(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / f"m-0000{number}-of-00002.gguf").write_bytes(b"GGUF" + bytes([number]))
     found = checkpoints.identify(str(tmp_path / "m-00001-of-00002.gguf"))
-    assert found.kind == "gguf"
+    assert found.kind is kinds.GGUF
     assert list(checkpoints.files(found)) == ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
     with pytest.raises(CheckpointError, match="name its first part"):
         checkpoints.identify(str(tmp_path / "m-00002-of-00002.gguf"))
@@ -74,7 +75,7 @@ def test_a_url_ends_in_v1(url: str) -> None:
         ("baseless", "names no base model"),
         ("lost", "give it with --base DIR"),
         ("chained", "is itself an adapter"),
-        ("notes.txt", "the only file that can be graded is a .gguf"),
+        ("notes.txt", r"this file cannot be graded. Wanted: .*; a \.gguf file; "),
         ("here/gone", "there is no such path"),
         ("gone", "there is no such path"),
         ("http://localhost:8080", "http://localhost:8080/v1"),
@@ -171,7 +172,7 @@ def test_a_broken_memory_of_hashes_costs_nothing_but_time(tmp_path: Path) -> Non
 
 
 def test_a_urls_digest_is_what_its_server_tells_and_unverified() -> None:
-    url = Checkpoint("url", "x", url="http://localhost:1/v1")
+    url = Checkpoint(kinds.URL, "x", url="http://localhost:1/v1")
     told = [Server(url.url, "x", "llama.cpp", {}, {"build_info": build}) for build in ("b1", "b2")]
     first, second = (checkpoints.described(url, server, digest="") for server in told)
     assert first.digest != second.digest

@@ -7,13 +7,14 @@ import tempfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gate.cli import parity as command
 from gate.cli.main import Command
 from gate.errors import CheckpointError, ServeError
-from gate.models.serving import start
+from gate.models.serving import process, scripted
 from gate.parity import ask
 from gate.parity.answer import Answer
 
@@ -86,17 +87,17 @@ def test_a_hop_that_cannot_be_served_is_named(script: Path) -> None:
 
 def test_ctrl_c_stops_the_server(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = []
-    served = start._serve
+    served = process.serve
 
-    def watched(*given: object) -> object:
-        serving = served(*given)  # type: ignore[arg-type]
+    def watched(*given: Any, **more: Any) -> object:
+        serving = served(*given, **more)
         return replace(serving, stop=lambda: stopped.append(serving.stop()))
 
     def interrupted(*_: object) -> Answer:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tempfile, "tempdir", str(script.parent))
-    monkeypatch.setattr(start, "_serve", watched)
+    monkeypatch.setattr(scripted, "serve", watched)
     monkeypatch.setattr(ask, "_answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         parity(f"scripted:{script}", f"scripted:{script}")

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from gate.checkpoints import kinds
 from gate.errors import AskError, ServeError
 from gate.models import client
 from gate.models.client import Client, Model
 from gate.models.serving import openai_url
-from gate.models.serving.process import Start
+from gate.models.serving.runtime import Start
 from gate.types import Checkpoint, Server
 
 Answer = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
@@ -182,7 +183,7 @@ def start(tmp_path: Any) -> Start:
 
 
 def serve_url(server: Served, tmp_path: Any, name: str = "") -> Server:
-    found = openai_url.pytest_gate_serve(Checkpoint("url", "x", url=server.url, served_name=name), start(tmp_path))
+    found = openai_url.RUNTIME.start(Checkpoint(kinds.URL, "x", url=server.url, served_name=name), start(tmp_path))
     assert found is not None
     assert found.alive()
     found.stop()

@@ -31,7 +31,7 @@ def answer(text: str, *, gap: float = 1.0, cached: int = 0) -> dict[str, Any]:
     }
 
 
-def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone: Json | None = None) -> Determinism:
+def probed(say: Say, *, runtime: str = "mlx_lm", at_once: int = 4, alone: Json | None = None) -> Determinism:
     """The canary of a server that answers the n-th time that the prompt is asked as `say` tells."""
     count, lock = 0, Lock()
 
@@ -43,7 +43,7 @@ def probed(say: Say, *, runtime: str = "mlx_lm", told: Json | None = None, alone
         send(handler, 200, json.dumps(say(number, body)))
 
     with served(post) as server:
-        there = Server(server.url, "m", runtime, {"seed": 0}, told or {}, alone=alone or {})
+        there = Server(server.url, "m", runtime, {"seed": 0}, {}, at_once=at_once, alone=alone or {})
         return determinism.probe(there, timeout=5)
 
 
@@ -108,12 +108,12 @@ def test_llama_is_asked_cold_and_needs_two_slots_for_a_batch() -> None:
         used.append(body.get("cache_prompt"))
         return answer("cold" if body.get("cache_prompt") is False else "warm")
 
-    told = probed(say, runtime="llama.cpp", told={"total_slots": 1}, alone={"cache_prompt": False})
+    told = probed(say, runtime="llama.cpp", at_once=1, alone={"cache_prompt": False})
     assert used == [None, None, None, False]
     assert (told.equal, told.alone, told.batched, told.cold) == (False, True, None, False)
-    assert told.not_possible == {"batched": "this llama-server has one slot"}
+    assert told.not_possible == {"batched": "this server decodes one request at a time"}
     assert told.drift is None
-    two = probed(say, runtime="llama.cpp", told={"total_slots": 2}, alone={"cache_prompt": False})
+    two = probed(say, runtime="llama.cpp", at_once=2, alone={"cache_prompt": False})
     assert (two.batched, two.cold) == (True, False)
 
 

@@ -271,7 +271,7 @@ def completion(*content: object) -> str:
 
 def test_steps_of_llama_server_are_the_tokens_that_it_took() -> None:
     top = [{"id": 5, "token": " a", "logprob": -0.1}, {"id": 6, "token": " b", "logprob": -2.5}]
-    (read,) = steps(completion(top[1] | {"top_logprobs": top}), runtime="llama.cpp")
+    (read,) = steps(completion(top[1] | {"top_logprobs": top}), best=False)
     assert read.token == Token(6, " b", -2.5)
     assert [token.id for token in read.top] == [5, 6]
 
@@ -279,7 +279,7 @@ def test_steps_of_llama_server_are_the_tokens_that_it_took() -> None:
 def test_steps_of_mlx_lm_are_the_best_tokens_whichever_it_names() -> None:
     """mlx_lm.server 0.32.2 lists the best tokens in no order and repeats the first of them as the generated one."""
     top = [{"id": 6, "token": "Ġb", "logprob": -2.5}, {"id": 5, "token": "Ġa", "logprob": -0.1}]
-    (read,) = steps(completion(top[0] | {"top_logprobs": top}), runtime="mlx_lm")
+    (read,) = steps(completion(top[0] | {"top_logprobs": top}), best=True)
     assert read.token == Token(5, " a", -0.1)
 
 
@@ -298,9 +298,9 @@ def test_steps_of_mlx_lm_are_the_best_tokens_whichever_it_names() -> None:
         '{"choices": []}',
     ],
 )
-@pytest.mark.parametrize("runtime", ["mlx_lm", "llama.cpp"])
-def test_steps_that_cannot_be_read_are_not_given(body: str, runtime: str) -> None:
-    assert steps(body, runtime=runtime) == ()
+@pytest.mark.parametrize("best", [True, False])
+def test_steps_that_cannot_be_read_are_not_given(body: str, best: bool) -> None:
+    assert steps(body, best=best) == ()
 
 
 def test_a_token_that_a_grammar_forbids_is_no_fault() -> None:

@@ -12,10 +12,11 @@ import pytest
 from gate.cases import loader
 from gate.cases.normalize import words
 from gate.cases.similarity import LEAST, Index, shingles
-from gate.checkpoints import checkpoint
+from gate.checkpoints import kinds
 from gate.preflight.artifact import Artifact, NotPossible
 from gate.preflight.checks import leakage
 from gate.preflight.rule import RULES
+from gate.types import Checkpoint
 
 PATH = {"type": "string", "description": "The file", "enum": ["README.md", "notes/plan.md", "report-7.txt"]}
 TOOLS = [
@@ -66,7 +67,7 @@ def suite(folder: Path, lines: list[dict[str, Any]]) -> Path:
 def found(fixtures: Path, *lines: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     train = fixtures.parent / "train.jsonl"
     train.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    kind = checkpoint.Checkpoint("url", "u", url="http://x/v1")
+    kind = Checkpoint(kinds.URL, "u", url="http://x/v1")
     checks = [
         r.check(Artifact(kind, train=train, fixtures=fixtures)) for r in RULES if r.look.__module__ == leakage.__name__
     ]
@@ -164,7 +165,7 @@ def test_an_expected_value_is_found_in_calls_of_the_same_tool(
 
 
 def test_without_cases_or_rows_nothing_is_shown_to_be_clean(tmp_path: Path, fixtures: Path) -> None:
-    artifact = Artifact(checkpoint.Checkpoint("url", "u", url="http://x/v1"), train=tmp_path / "none.jsonl")
+    artifact = Artifact(Checkpoint(kinds.URL, "u", url="http://x/v1"), train=tmp_path / "none.jsonl")
     with pytest.raises(NotPossible, match="no folder"):
         leakage.no_case_is_trained(artifact)
     with pytest.raises(NotPossible, match="no row"):

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from gate.cases import training_rows
-from gate.checkpoints import checkpoint, demo
+from gate.checkpoints import demo, kinds
 from gate.checkpoints.probes.rows import Reader
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import training_data
 from gate.preflight.rule import RULES
+from gate.types import Checkpoint
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}]
@@ -62,7 +63,7 @@ def written(path: Path, lines: list[Any]) -> Path:
 
 def found(train: Path, model: Path | None) -> dict[str, tuple[str, ...]]:
     """What P18's checks find, by name; a check that was not made stands with its status before the reason."""
-    kind = checkpoint.Checkpoint("mlx", "m", model) if model else checkpoint.Checkpoint("url", "u", url="http://x/v1")
+    kind = Checkpoint(kinds.MLX, "m", model) if model else Checkpoint(kinds.URL, "u", url="http://x/v1")
     artifact = Artifact(checkpoint=kind, train=train)
     checks = [rule.check(artifact) for rule in RULES if rule.look.__module__ == training_data.__name__]
     states = {"found": (), "ok": ()}
@@ -123,7 +124,7 @@ def test_completions_and_texts_are_rows_too(tmp_path: Path) -> None:
 
 def test_max_seq_length_is_that_of_the_adapters_training(tmp_path: Path, model: Path) -> None:
     written(tmp_path / "adapter" / "adapter_config.json", [{"max_seq_length": 10}])
-    adapter = checkpoint.Checkpoint("adapter", "a", tmp_path / "adapter", base=model)
+    adapter = Checkpoint(kinds.ADAPTER, "a", tmp_path / "adapter", base=model)
     artifact = Artifact(checkpoint=adapter, base=model, train=written(tmp_path / "train.jsonl", GOOD))
     assert len(training_data.rows_fit(artifact)) == len(GOOD)
 

@@ -11,13 +11,16 @@ import jsonschema
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from gate.checkpoints import kinds
 from gate.errors import ServeError
+from gate.models.serving import runtime
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import versions
 from gate.preflight.rule import RULES, SEVERITIES
 from gate.system import platform
 from gate.types import Check, Checkpoint
 
+KINDS = {kind.name: kind for kind in (kinds.ADAPTER, kinds.MLX, kinds.GGUF)}
 TEXTS = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True}
 SCHEMA = {
     "type": "array",
@@ -30,7 +33,7 @@ SCHEMA = {
             "package": {"enum": ["mlx", "mlx-lm", "transformers", "llama.cpp"]},
             "versions": {"type": "string", "pattern": r"^(>=[\d.]+,)?<[\d.]+$"},
             "severity": {"enum": list(SEVERITIES)},
-            "kinds": TEXTS | {"items": {"enum": sorted(versions.PACKAGES)}},
+            "kinds": TEXTS | {"items": {"enum": sorted(KINDS)}},
             "issue": {"type": "string", "pattern": r"^[\w.-]+/[\w.-]+(#\d+| GHSA(-[a-z0-9]{4}){3})$"},
             "what": {"type": "string", "minLength": 20, "pattern": "[^.]$"},
             "applies": {"propertyNames": {"enum": sorted(versions.FACTS)}, "additionalProperties": TEXTS},
@@ -59,7 +62,7 @@ def artifact(folder: Path, *, kind: str = "mlx", config: dict[str, Any] = MODEL)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     base = folder if kind == "adapter" else None
-    return Artifact(Checkpoint(kind, "x", folder, base=base), base=base)
+    return Artifact(Checkpoint(KINDS[kind], "x", folder, base=base), base=base)
 
 
 def checks(thing: Artifact) -> dict[str, Check]:
@@ -107,7 +110,7 @@ def test_an_entry_is_hit_inside_of_its_range_and_missed_outside(entry: versions.
 @pytest.mark.parametrize("entry", versions.known_bad(), ids=lambda entry: entry.issue)
 def test_an_entry_concerns_kinds_that_its_package_serves(entry: versions.KnownBad) -> None:
     assert SpecifierSet(entry.versions)
-    assert all(entry.package in versions.PACKAGES[kind] for kind in entry.kinds)
+    assert all(entry.package in runtime.serving(KINDS[kind]).versions() for kind in entry.kinds)
 
 
 def test_a_hit_is_of_the_right_kind_and_a_version_that_is_unknown_is_none() -> None:
@@ -128,7 +131,7 @@ def test_what_is_installed_today_is_not_known_to_be_bad(tmp_path: Path, kind: st
 def test_the_llama_server_of_today_is_not_known_to_be_bad() -> None:
     if platform.find_llama_server() is None:
         pytest.skip("no llama-server here")
-    found = checks(Artifact(Checkpoint("gguf", "x", Path("/x.gguf"))))
+    found = checks(Artifact(Checkpoint(kinds.GGUF, "x", Path("/x.gguf"))))
     assert "found" not in (found["refuse"].status, found["fail"].status)
 
 
@@ -233,7 +236,7 @@ def test_the_build_number_is_read_from_what_llama_server_says(said: str, number:
 
 def test_an_old_llama_server_is_refused(with_build: Any) -> None:
     with_build("5661 (abc)")
-    found = checks(Artifact(Checkpoint("gguf", "x", Path("/x.gguf"))))["refuse"].found
+    found = checks(Artifact(Checkpoint(kinds.GGUF, "x", Path("/x.gguf"))))["refuse"].found
     assert [line.partition(":")[0] for line in found] == ["llama.cpp 5661"] * 2
     assert "CVE-2025-49847" in found[0]
 
@@ -241,7 +244,7 @@ def test_an_old_llama_server_is_refused(with_build: Any) -> None:
 def test_the_tool_parser_of_lfm2_fails_for_lfm2_alone(monkeypatch: pytest.MonkeyPatch, with_build: Any) -> None:
     with_build("9378 (09e7b76c9)")
     facts = {name: versions.FACTS[name] for name in versions.FACTS}
-    thing = Artifact(Checkpoint("gguf", "x", Path("/x.gguf")))
+    thing = Artifact(Checkpoint(kinds.GGUF, "x", Path("/x.gguf")))
     for architecture, status in (("lfm2", "found"), ("llama", "ok")):
         said = {architecture}
         monkeypatch.setattr(versions, "FACTS", facts | {"architecture": lambda _, said=said: said})
@@ -250,7 +253,7 @@ def test_the_tool_parser_of_lfm2_fails_for_lfm2_alone(monkeypatch: pytest.Monkey
 
 def test_a_build_that_is_unknown_is_a_warning_and_not_an_all_clear(with_build: Any) -> None:
     with_build("0.6.0-dev (build 0, commit unknown)")
-    found = checks(Artifact(Checkpoint("gguf", "x", Path("/x.gguf"))))
+    found = checks(Artifact(Checkpoint(kinds.GGUF, "x", Path("/x.gguf"))))
     assert found["refuse"].status == found["fail"].status == "not possible"
     assert found["warn"].found == ("llama.cpp: its version is unknown, so no known-bad one can be told",)
 
@@ -259,7 +262,7 @@ def test_a_llama_server_that_is_missing_or_broken_makes_the_check_impossible(mon
     def broken(_: Path) -> str:
         raise ServeError("it does not run")
 
-    thing = Checkpoint("gguf", "x", Path("/x.gguf"))
+    thing = Checkpoint(kinds.GGUF, "x", Path("/x.gguf"))
     monkeypatch.setattr(platform, "find_llama_server", lambda: None)
     assert {check.status for check in checks(Artifact(thing)).values()} == {"not possible"}
     monkeypatch.setattr(platform, "find_llama_server", lambda: Path("/llama-server"))
