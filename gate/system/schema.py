@@ -24,14 +24,19 @@ Look = Callable[[Any], bool]
 
 
 def error(name: str, value: Any) -> ValidationError | None:
-    """The error of a JSON value by gate/schemas/<name>.json that says most; None where it is valid."""
+    """The error of a JSON value by gate/schemas/<name>.json that says most; None where it is valid.
+
+    A tuple is an array: frozen values that are written as JSON have them.
+    """
     schema, is_valid = _read(name)
     if is_valid and is_valid(value):
         return None
-    from jsonschema import Draft202012Validator  # an eighth of a second, and most values are valid
+    from jsonschema import Draft202012Validator, validators  # an eighth of a second, and most values are valid
     from jsonschema.exceptions import best_match
 
-    found: ValidationError | None = best_match(Draft202012Validator(schema).iter_errors(value))
+    types = Draft202012Validator.TYPE_CHECKER.redefine("array", lambda _, each: isinstance(each, list | tuple))
+    validator = validators.extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    found: ValidationError | None = best_match(validator(schema).iter_errors(value))
     return found
 
 

@@ -223,6 +223,14 @@ def test_a_schema_that_cannot_be_followed_is_left_to_jsonschema(rules: Json) -> 
     assert shape.look(rules) is None
 
 
+def test_a_tuple_is_an_array() -> None:
+    row = a_case("a", tags=("x", "y"))
+    assert shape.error("case", row) is None
+    found = shape.error("case", row | {"id": "a b"})
+    assert found is not None
+    assert found.json_path == "$.id"
+
+
 @pytest.mark.parametrize("value", [object(), {1: 2}, "\ud800", {1, 2}, b"a"])
 def test_what_is_no_json_gets_no_yes(value: Any) -> None:
     assert not look_of({})(value)
