@@ -106,7 +106,7 @@ class Server:
     model: str
     """The model's name in requests."""
     runtime: str
-    """The name of its runtime (gate.models.serving.runtime)."""
+    """The name of its runtime (gate.models.runtime)."""
     sampling: Json
     """Every sampling parameter, sent in every request and written in the report."""
     told: Json

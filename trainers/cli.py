@@ -10,20 +10,44 @@ from typing import Any
 
 from gate.errors import GateError
 
+RECIPE = "a recipe (trainers/schemas/recipe.json describes its keys)"
+
 
 def add_parsers(commands: Any) -> None:
     """Add `train`, `plan` and `curves` to the subparsers of the command `gate`."""
-    train = commands.add_parser("train", help="prepare, train, fuse, quantise, export, grade, promote: by a recipe")
-    train.add_argument("recipe", type=Path, help="a recipe (trainers/schemas/recipe.json describes its keys)")
-    train.add_argument("--anyway", metavar="REASON", default="", help="train against the advice; it is recorded")
-    train.set_defaults(run=run_train)
-    plan = commands.add_parser("plan", help="will a training fit into this machine's memory, and what is advised?")
-    plan.add_argument("recipe", type=Path)
-    plan.set_defaults(run=run_plan)
-    curves = commands.add_parser("curves", help="the curves of trainings, drawn over each other, and their numbers")
-    curves.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a training's folder")
-    curves.add_argument("--out", metavar="STEM", type=Path, default=Path("curves"), help="writes STEM.svg and STEM.png")
-    curves.set_defaults(run=run_curves)
+    parser = commands.add_parser(
+        "train",
+        help="prepare, train, fuse, quantise, export, grade, promote: by a recipe",
+        description="Make a model by a recipe. Each step is one printed command and one folder; a finished step is "
+        "not done again.",
+        epilog="example:\n  gate train trainers/demo/recipe.toml",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help=RECIPE)
+    parser.add_argument("--anyway", metavar="REASON", default="", help="train against the advice; it is recorded")
+    parser.set_defaults(run=run_train)
+    parser = commands.add_parser(
+        "plan",
+        help="will a training fit into this machine's memory, and what is advised?",
+        description="Say how much memory and time a recipe's training needs here, and what speaks against it.",
+        epilog="example:\n  gate plan trainers/demo/recipe.toml",
+    )
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help=RECIPE)
+    parser.set_defaults(run=run_plan)
+    parser = commands.add_parser(
+        "curves",
+        help="the curves of trainings, drawn over each other, and their numbers",
+        description="Print how trainings went, and draw their curves over each other (extra `train`).",
+        epilog="example:\n  gate curves runs/one runs/two --out curves",
+    )
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="a training's folder")
+    parser.add_argument(
+        "--out",
+        metavar="STEM",
+        type=Path,
+        default=Path("curves"),
+        help="writes STEM.svg and STEM.png (default %(default)s)",
+    )
+    parser.set_defaults(run=run_curves)
 
 
 def run_train(given: argparse.Namespace) -> int:

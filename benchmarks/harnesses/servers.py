@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gate.models.serving import runtime
-from gate.models.serving.runtime import Start
+from gate.models import runtime
+from gate.models.runtime import Start
 from gate.models.serving.start import START_SECONDS
 from gate.types import Checkpoint, Server
 

@@ -16,7 +16,7 @@ from gate.errors import CheckpointError
 from gate.types import Checkpoint, Kind, Named
 
 GROUP = "gate.runtimes"
-"""The entry-point group in which a plugin names its runtimes (gate.models.serving.runtime)."""
+"""The entry-point group in which a plugin names its runtimes (gate.models.runtime)."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
 
@@ -65,7 +65,7 @@ def _loaded() -> Iterator[ServesKinds]:
         except Exception as error:
             raise CheckpointError(f"the plugin {each.name} ({each.value}) cannot be loaded: {error!r}") from error
         if not isinstance(found, ServesKinds):
-            raise CheckpointError(f"the plugin {each.name} ({each.value}) is no gate.models.serving.runtime.Runtime")
+            raise CheckpointError(f"the plugin {each.name} ({each.value}) is no gate.models.runtime.Runtime")
         yield found
 
 

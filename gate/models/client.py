@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gate.errors import AskError
 from gate.models import reply as replies
-from gate.models.serving.runtime import named
+from gate.models.runtime import named
 from gate.system.text import one_line
 from gate.types import Case, Json, Question, Reply, Server, Step
 

@@ -16,7 +16,7 @@ from functools import partial
 from gate.errors import AskError
 from gate.models import batch_invariance
 from gate.models.client import Client
-from gate.models.serving.runtime import named, unseeded
+from gate.models.runtime import named, unseeded
 from gate.system import parallel
 from gate.system.text import parted
 from gate.types import Determinism, Reply, Server, Step

@@ -1,6 +1,6 @@
 """Ask a served model raw: its own template's prompt in, its own text out, no parser and no grammar between.
 
-How that is done is the runtime's to say (gate.models.serving.runtime.RawView).
+How that is done is the runtime's to say (gate.models.runtime.RawView).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gate.errors import AskError
+from gate.models import runtime
 from gate.models.client import Client
-from gate.models.serving import runtime
 from gate.system import parallel
 from gate.system.sandbox import LimitError
 from gate.types import Json, Question, Raw

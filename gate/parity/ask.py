@@ -12,7 +12,7 @@ from importlib import resources
 from gate.checkpoints import checkpoint as checkpoints
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
-from gate.models.serving.runtime import named
+from gate.models.runtime import named
 from gate.models.serving.start import served
 from gate.parity.answer import Answer, Hop, steps
 from gate.types import Checkpoint, Json, Reply, Say, Server

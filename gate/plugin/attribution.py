@@ -15,7 +15,7 @@ import pytest
 from gate.grading import attribution
 from gate.models import raw_completion
 from gate.models.client import Client
-from gate.models.serving.runtime import named
+from gate.models.runtime import named
 from gate.plugin import hosting
 from gate.plugin.hosting import Hosting
 from gate.plugin.progress import progress

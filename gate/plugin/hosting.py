@@ -15,10 +15,9 @@ import pytest
 import gate
 from gate.checkpoints import checkpoint
 from gate.errors import CheckpointError
-from gate.models import batch_invariance, determinism, reply_cache
+from gate.models import batch_invariance, determinism, reply_cache, runtime
 from gate.models.batch_invariance import Way
-from gate.models.serving import runtime
-from gate.models.serving.runtime import Runtime, Serving, Start
+from gate.models.runtime import Runtime, Serving, Start
 from gate.models.session import Host
 from gate.plugin import failed_first
 from gate.plugin.preflight import Preflight

@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save_file
 
 from gate.checkpoints import checkpoint, demo
 from gate.errors import ServeError
+from gate.models.runtime import Start
 from gate.models.serving import llama_cpp
-from gate.models.serving.runtime import Start
 from gate.preflight.artifact import Artifact
 from gate.system import platform
 

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from gate.errors import ServeError
+from gate.models.runtime import Start
 from gate.models.serving import process
 from gate.models.serving.process import ServerProcess, free_port, serve
-from gate.models.serving.runtime import Start
 from gate.types import Server
 from tests.project import Project, a_case
 

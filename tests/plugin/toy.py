@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gate.errors import CheckpointError
+from gate.models.runtime import Runtime, Serving, Start
 from gate.models.serving.process import free_port, serve
-from gate.models.serving.runtime import Runtime, Serving, Start
 from gate.types import Checkpoint, Json, Kind, Named, Server
 
 

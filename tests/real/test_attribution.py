@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from gate.checkpoints import checkpoint, demo
-from gate.models import raw_completion
+from gate.models import raw_completion, runtime
 from gate.models.client import Client
-from gate.models.serving import runtime
-from gate.models.serving.runtime import Start
+from gate.models.runtime import Start
 from gate.types import Question
 from tests.project import TOOL, Project, a_case, last_line
 

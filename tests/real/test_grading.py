@@ -10,8 +10,8 @@ import pytest
 
 from gate.checkpoints import checkpoint
 from gate.models.client import Client
+from gate.models.runtime import Start
 from gate.models.serving import mlx
-from gate.models.serving.runtime import Start
 from tests.project import TOOL, Project, a_case, last_line
 from tests.taught import NAMES
 

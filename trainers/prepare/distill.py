@@ -22,9 +22,9 @@ from msgspec import Struct
 from gate.cases.normalize import words
 from gate.checkpoints.checkpoint import identify
 from gate.errors import AskError
+from gate.models import runtime
 from gate.models.client import Client
-from gate.models.serving import runtime
-from gate.models.serving.runtime import Start
+from gate.models.runtime import Start
 from gate.system.answer_file import AnswerFile
 from gate.types import Json
 from trainers.prepare import files

@@ -14,8 +14,8 @@ from gate.checkpoints import kinds
 from gate.errors import MissingError, ServeError
 from gate.models.client import Client
 from gate.models.raw_completion import applied_template, text
+from gate.models.runtime import RawView, Runtime, Serving, Start
 from gate.models.serving.process import free_port, serve
-from gate.models.serving.runtime import RawView, Runtime, Serving, Start
 from gate.system import platform
 from gate.types import Checkpoint, Json, Raw, Server
 

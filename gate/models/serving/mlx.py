@@ -12,8 +12,8 @@ from typing import Any
 from gate.checkpoints import kinds
 from gate.models.client import Client
 from gate.models.raw_completion import completion
+from gate.models.runtime import RawView, Runtime, Serving, Start, unseeded
 from gate.models.serving.process import free_port, serve, versions
-from gate.models.serving.runtime import RawView, Runtime, Serving, Start, unseeded
 from gate.system import platform, sandbox
 from gate.system.sandbox import LimitError
 from gate.types import Checkpoint, Json, Raw, Server

@@ -9,8 +9,8 @@ from dataclasses import replace
 from gate.checkpoints import kinds
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
+from gate.models.runtime import UNKNOWN, Runtime, Serving, Start, named, unseeded
 from gate.models.serving import llama_cpp, mlx
-from gate.models.serving.runtime import UNKNOWN, Runtime, Serving, Start, named, unseeded
 from gate.types import Checkpoint, Json, Server
 
 SAMPLING: Json = {"temperature": 0.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": 0}

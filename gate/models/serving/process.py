@@ -16,8 +16,8 @@ import psutil
 
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
+from gate.models.runtime import Serving, Start
 from gate.models.serving import supervisor
-from gate.models.serving.runtime import Serving, Start
 from gate.types import Json, Server
 
 TAIL = 12

@@ -13,8 +13,8 @@ from gate.errors import CaseError, ServeError
 from gate.models import determinism
 from gate.models.client import Client
 from gate.models.raw_completion import applied_template, completion
+from gate.models.runtime import RawView, Runtime, Serving, Start, unseeded
 from gate.models.serving.process import free_port, serve
-from gate.models.serving.runtime import RawView, Runtime, Serving, Start, unseeded
 from gate.models.serving.scripted_rules import read_rules
 from gate.system import platform
 from gate.types import Checkpoint, Json, Raw, Server

@@ -18,7 +18,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from gate.models.serving import runtime
+from gate.models import runtime
 from gate.preflight.artifact import Artifact, NotApplicable, NotPossible, once, read_json
 from gate.preflight.rule import rule
 

@@ -15,8 +15,8 @@ from gate.checkpoints import kinds
 from gate.errors import AskError, ServeError
 from gate.models import client
 from gate.models.client import Client, Model
+from gate.models.runtime import Start
 from gate.models.serving import openai_url
-from gate.models.serving.runtime import Start
 from gate.types import Checkpoint, Server
 
 Answer = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]

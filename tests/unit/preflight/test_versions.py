@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from gate.checkpoints import kinds
 from gate.errors import ServeError
-from gate.models.serving import runtime
+from gate.models import runtime
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import versions
 from gate.preflight.rule import RULES, SEVERITIES

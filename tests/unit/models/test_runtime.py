@@ -9,7 +9,7 @@ import pytest
 
 from gate.checkpoints import kinds
 from gate.errors import ServeError
-from gate.models.serving import runtime
+from gate.models import runtime
 from gate.types import Kind
 
 ROOT = Path(__file__).parents[4]

@@ -1,7 +1,7 @@
-"""A runtime: one module that says which kinds of checkpoint it serves and how it is asked.
+"""A runtime: one module of serving/ that says which kinds of checkpoint it serves and how it is asked.
 
-The gate's own are modules of this folder. A plugin declares a `Runtime` in a module of its own and names it in the
-entry-point group `gate.runtimes`; `pytest --model` and every command of the gate then know it and its kinds:
+The gate's own are modules of gate.models.serving. A plugin declares a `Runtime` in a module of its own and names it in
+the entry-point group `gate.runtimes`; `pytest --model` and every command of the gate then know it and its kinds:
 
     [project.entry-points."gate.runtimes"]
     toy = "toy:RUNTIME"
