@@ -38,8 +38,8 @@ PYTHON = [sys.executable, "-c"]
 QUIET = ["-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
 COLLECT = [sys.executable, "-m", "pytest", "--collect-only", *QUIET]
 MAKE = "from benchmarks.startup import report; made = report({results}); "
-WRITE = "from pathlib import Path; from gate import report; report.write(Path('report.json'), made)"
-READ = "from pathlib import Path; from gate import report; report.read(Path('report.json'))"
+WRITE = "from pathlib import Path; from gate.report import io; io.write(Path('report.json'), made)"
+READ = "from pathlib import Path; from gate.report import io; io.read(Path('report.json'))"
 
 
 @dataclass(frozen=True, slots=True)

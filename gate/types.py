@@ -136,8 +136,8 @@ class Reply:
     """Smallest gap in nats between the two best tokens over the answer; None where the server gives none."""
     raw: str
     """The body as received."""
-    settled: bool = False
-    """Was it asked alone, because the answer given among others was a miss or not sure
+    verified: bool = False
+    """Was it asked again by itself, because the answer given in a batch was a miss or not sure
     (gate.models.batch_invariance)?"""
     cached: bool = False
     """Was it given in an earlier run (gate.models.reply_cache)?"""

@@ -21,18 +21,18 @@ PATIENCE = 120.0
 
 
 def probe(server: Server, cases: Sequence[Case], *, timeout: float) -> Json:
-    """The report's `made.latency`: medians over the cases, after one that warms the prompt they share. Never raises.
+    """Medians over the cases, after one that warms the prompt they share. Never raises.
 
     {first_token: seconds, tokens_per_second, asked, seconds}, or {why, seconds} where it cannot be measured.
     """
     begun = time.perf_counter()
     try:
         with Client(server, timeout=min(timeout, PATIENCE)) as client:
-            told = [client.stream(case.messages, tools=case.tools, max_tokens=TOKENS) for case in cases][1:]
+            streamed = [client.stream(case.messages, tools=case.tools, max_tokens=TOKENS) for case in cases][1:]
     except AskError as error:
         return {"why": f"not possible: {error}", "seconds": _since(begun)}
-    first = [each.first for each in told if each.first is not None]
-    rates = [each.rate for each in told if each.rate is not None]
+    first = [each.first for each in streamed if each.first is not None]
+    rates = [each.rate for each in streamed if each.rate is not None]
     if not first:
         return {"why": "no case, or none with a streamed token", "seconds": _since(begun)}
     return {

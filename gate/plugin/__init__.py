@@ -1,8 +1,8 @@
 """`pytest --model PATH`: options, the marker, and which part of the work this process has.
 
 Without `--model` nothing is registered and pytest runs as ever. With it, one process owns the server and the
-verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.collect): the same process
-when there is one, the controller and its workers under xdist. Carries values, decides nothing.
+verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.ask): the same process when
+there is one, the controller and its workers under xdist.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from gate.plugin import pytest_internals
 
 WEEK = 7 * 24 * 3600.0
 PATHS = ("--model", "--base", "--against", "--train", "--judge", "--gate-runs", "--gate-registry")
@@ -66,24 +68,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="without a path argument, ask the suites that pyproject.toml demands for this slot",
     )
     group.addoption(
-        "--gate-blame",
+        "--gate-attribution",
         choices=("on", "off"),
         default="on",
-        help="ask each miss once more, raw, and say where its fault lies (default %(default)s)",
+        help="ask each miss once more, raw, and name the stage at which it went wrong (default %(default)s)",
     )
     group.addoption(
         "--gate-raw", action="store_true", help="ask every case raw, too, without parser and grammar: a second rate"
     )
     group.addoption(
-        "--gate-ahead",
+        "--gate-concurrency",
         metavar="N",
         type=_count,
         help="requests under way at once, of all processes (default: as many as the server decodes together)",
     )
     group.addoption(
-        "--gate-alone",
+        "--gate-sequential",
         action="store_true",
-        help="ask every case alone, one after another, instead of many at once and alone what was not sure",
+        help="ask every case one after another, instead of many at once and again what was not sure",
     )
     group.addoption(
         "--gate-fail-fast",
@@ -91,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="stop as soon as a test cannot meet its demands any more; cases missed in earlier runs are asked first",
     )
     group.addoption(
-        "--gate-fresh", action="store_true", help="ask anew also what this checkpoint has answered in an earlier run"
+        "--gate-fresh", action="store_true", help="ask again also what this checkpoint has answered in an earlier run"
     )
     group.addoption(
         "--judge",
@@ -119,7 +121,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
     model outside of the project it would miss the project's configuration. (_pytest/config/findpaths.py)
     """
     given = list(config.invocation_params.args)
-    joined = given if hasattr(config, "workerinput") else _joined(given)  # a folder may be there now that was not
+    joined = given if pytest_internals.is_worker(config) else _joined(given)  # a folder may be there now that was not
     return None if joined == given else pytest.main(joined, plugins=config.invocation_params.plugins)
 
 
@@ -135,24 +137,35 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "python -O (or PYTHONOPTIMIZE) leaves asserts out, and they are what scores: run without"
         )
-    if config.getoption("gate_raw") and config.getoption("gate_blame") == "off":
-        raise pytest.UsageError("--gate-raw asks what --gate-blame=off leaves out: give one of them")
+    if config.getoption("gate_raw") and config.getoption("gate_attribution") == "off":
+        raise pytest.UsageError("--gate-raw asks what --gate-attribution=off leaves out: give one of them")
     _default_to_suites(config)
-    processes, at_once = len(config.getoption("tx", None) or []), config.getoption("gate_ahead")
+    processes, at_once = pytest_internals.workers(config), config.getoption("gate_concurrency")
     if at_once is not None and 1 < at_once < processes:
         raise pytest.UsageError(
-            f"--gate-ahead {at_once}: each of {processes} processes asks; give {processes} or more, or 1"
+            f"--gate-concurrency {at_once}: each of {processes} processes asks; give {processes} or more, or 1"
         )
-    worker = hasattr(config, "workerinput")
-    controller = config.pluginmanager.hasplugin("dsession")
-    if not controller:
-        from gate.plugin.collect import Ask
+    _register(config)
 
-        config.pluginmanager.register(Ask(config), "gate-ask")
-    if not worker:
-        from gate.plugin.run import Run
 
-        config.pluginmanager.register(Run(config, controller=controller), "gate-run")
+def _register(config: pytest.Config) -> None:
+    """Register the hooks of this process's role: alone, controller or worker."""
+    from gate.plugin import ask, failed_first, hosting
+    from gate.plugin.run import RunHooks, prepare
+    from gate.plugin.state import Asking
+
+    if pytest_internals.is_worker(config):
+        worker = config.workerinput  # type: ignore[attr-defined]
+        host, lock, missed = hosting.received(config, worker["gate"])
+        asking = Asking(config, missed)
+        ask.begin(asking, host, processes=worker["workercount"], lock=lock)
+        config.pluginmanager.register(ask.AskHooks(asking))
+    elif pytest_internals.is_controller(config):
+        config.pluginmanager.register(RunHooks(prepare(config, None)))
+    else:
+        asking = Asking(config, failed_first.missed(config))
+        config.pluginmanager.register(RunHooks(prepare(config, asking)))
+        config.pluginmanager.register(ask.AskHooks(asking))  # the last one packs a report before the first unpacks it
 
 
 def _seconds(text: str) -> float:

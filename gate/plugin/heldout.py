@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gate.plugin.state import FIELD
 from gate.registry import holdout_attempts
 from gate.types import Contract, Reply, Result
 
@@ -49,8 +50,8 @@ def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> 
     ]
 
 
-def told(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
-    """The results of which sums may be told: held-out ones only where all were asked and counted."""
+def countable(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results that sums may count: held-out ones only where all were asked and the attempt is recorded."""
     asked = Counter((result.test, result.case) for result in results)
     whole = {
         each.test
@@ -76,8 +77,7 @@ def hide(report: pytest.TestReport) -> str:
     report.sections = []
     report.duration, report.stop = 0.0, report.start  # a sure hit has been asked before, and takes no time
     if report.when == "call":
-        report.gate_hit = None  # type: ignore[attr-defined]
-        report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD)]
+        report.user_properties = [*(each for each in report.user_properties if each[0] != FIELD), (FIELD, HELD)]
     if not report.failed:
         return ""
     report.outcome, report.longrepr = "passed", None

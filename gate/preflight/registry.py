@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gate.preflight.artifact import Artifact
+from gate.preflight.checks import (  # noqa: F401 - each declares its checks
+    adapter,
+    chat_template,
+    fuse,
+    gguf_weights,
+    leakage,
+    quantization,
+    readable,
+    safety,
+    served,
+    tokenizer,
+    tool_parser,
+    training_data,
+    versions,
+)
 from gate.preflight.rule import RULES
 from gate.types import Check
 

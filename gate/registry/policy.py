@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gate.errors import GateError
-from gate.models.batch_invariance import WAYS
+from gate.models.batch_invariance import MODES
 from gate.system.hashing import sha256
 
 SECTION = "pytest-gate"
@@ -32,9 +32,9 @@ class Policy:
     min_cases: int = 20
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
-    """Demand that the determinism canary found all answers equal: alone, batched and cold."""
-    asked: str = "together"
-    """The laxest way to ask that is accepted (gate.models.batch_invariance.WAYS): together, settled or alone."""
+    """Demand that the determinism probe found all answers equal: alone, batched and cold."""
+    asked: str = "batched"
+    """The laxest mode of asking that is accepted: batched, verified or sequential (gate.models.batch_invariance)."""
     cached: bool = False
     """Accept answers that were given in an earlier run."""
     slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -65,8 +65,8 @@ def read(project: Path) -> Policy:
             raise PolicyError(
                 f"[tool.{SECTION}] {name} = {value!r}: known are {', '.join(known)}, numbers and booleans, and slots"
             )
-    if given.get("asked", WAYS[0]) not in WAYS:
-        raise PolicyError(f"[tool.{SECTION}] asked = {given['asked']!r}: known are {', '.join(WAYS)}")
+    if given.get("asked", MODES[0]) not in MODES:
+        raise PolicyError(f"[tool.{SECTION}] asked = {given['asked']!r}: known are {', '.join(MODES)}")
     return Policy(**given, slots=_slots(named, project))
 
 

@@ -14,7 +14,7 @@ from gate.errors import CaseError, GateError, ReportError
 from gate.grading.paired import lowered, unreplaced
 from gate.grading.verdict import decide
 from gate.judge import rubric
-from gate.models.batch_invariance import WAYS
+from gate.models.batch_invariance import MODES
 from gate.registry import contaminated, holdout_attempts, policy, release, signing, slots
 from gate.registry.policy import Policy
 from gate.registry.release import Evidence
@@ -247,15 +247,15 @@ def _against_policy(evidence: Report, rules: Policy) -> tuple[str, ...]:
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
     if evidence.checkpoint["kind"] != "scripted" and not evidence.made.get("preflight"):
         reasons.append("the report holds no preflight: grade it again")
-    way = (evidence.made.get("asked") or {}).get("name", WAYS[0])
-    if WAYS.index(way) < WAYS.index(rules.asked):
+    way = (evidence.made.get("asked") or {}).get("name", MODES[0])
+    if MODES.index(way) < MODES.index(rules.asked):
         reasons.append(f"its cases were asked {way}, and the policy demands {rules.asked}")
     known = sum(any(reply.cached for reply in result.replies) for result in evidence.results)
     if known and not rules.cached:
         reasons.append(f"{known} of its answers are from an earlier run: grade it again with --gate-fresh")
     canary = evidence.made.get("canary") or {}
     if rules.exact and not all(canary.get(part) is True for part in ("equal", "alone", "batched", "cold")):
-        reasons.append("the determinism canary did not find all answers equal, and the policy is exact")
+        reasons.append("the determinism probe did not find all answers equal, and the policy is exact")
     return tuple(reasons)
 
 

@@ -27,7 +27,7 @@ ADVICE = {
 """What to mend instead, by the stage of a miss (gate.grading.attribution): rows for it would retrain a healthy
 model."""
 CHANGED = "was changed since it was asked: grade again"
-OFF, UNTOLD = "grade without --gate-blame=off", "grade again; the report does not say why it was not told"
+OFF, UNTOLD = "grade without --gate-attribution=off", "grade again; the report does not say why it was not told"
 DIFFERENT = "its misses have different stages ({}): mend what is no `model` first, then grade again"
 
 
@@ -181,11 +181,11 @@ def _advice(each: _Asked, stages: set[str]) -> str:
 
 
 def _untold(blame: Json) -> str:
-    """Why a miss has no stage: blame was off, or could not be asked."""
+    """Why a miss has no stage: attribution was off, or could not be asked."""
     if blame.get("asked") == "off":
         return OFF
     problems = [str(problem) for problem in blame.get("problems") or {}]
-    return f"blame could not be asked ({'; '.join(problems)}): mend that and grade again" if problems else UNTOLD
+    return f"attribution could not be asked ({'; '.join(problems)}): mend that and grade again" if problems else UNTOLD
 
 
 def _case(file: CaseFile, contract: Contract, result: Result) -> Case | None:

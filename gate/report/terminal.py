@@ -159,9 +159,9 @@ def _blamed(report: Report) -> str:
     if not misses or not made["asked"]:
         return ""
     if made["asked"] == "off":
-        return "blame: off (--gate-blame=off): no stages"
+        return "attribution: off (--gate-attribution=off): no stages"
     stages = Counter(result.stage or "not told" for result in misses).most_common()
-    lines = [f"blame: {', '.join(f'{stage} {count}' for stage, count in stages)}"]
+    lines = [f"attribution: {', '.join(f'{stage} {count}' for stage, count in stages)}"]
     lines += [f"  not told {count} times: {_cut(why)}" for why, count in made["problems"].items()]
     return "\n".join(clean(line) for line in lines)
 
@@ -186,14 +186,15 @@ def _asked(report: Report) -> str:
         return ""
     told = [f"asked {'one at a time' if way['at_once'] == 1 else str(way['at_once']) + ' at once'}"]
     results = report.results
-    if way["name"] == "settled":
-        again = sum(any(reply.settled for reply in result.replies) for result in results)
-        share = f"{again} of {len(results)} alone: misses, and hits with margins up to {way['bound']:.3f} nats"
-        told.append(f"{share} ({way['lost']} lost and {way['won']} won by it)")
+    if way["name"] == "verified":
+        again = sum(any(reply.verified for reply in result.replies) for result in results)
+        share = f"{again} of {len(results)} verified"
+        why = f"misses, and hits with margins up to {way['bound']:.3f} nats"
+        told.append(f"{share}: {why} ({way['lost']} lost and {way['won']} won by it)")
     if way["why"]:
         told.append(clean(way["why"]))
     if known := sum(all(reply.cached for reply in result.replies) for result in results):
-        told.append(f"{known} of {len(results)} known from earlier runs (--gate-fresh asks anew)")
+        told.append(f"{known} of {len(results)} cached from earlier runs (--gate-fresh asks again)")
     return "; ".join(told) + (f"\nstopped early: {clean(report.made['stopped'])}" if report.made.get("stopped") else "")
 
 

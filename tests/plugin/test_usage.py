@@ -66,7 +66,8 @@ def test_a_gguf_without_llama_server(project: Project) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    (project.path / "conftest.py").write_text("from gate import machine\nmachine.find_llama_server = lambda: None\n")
+    hidden = "from gate.system import platform\nplatform.find_llama_server = lambda: None\n"
+    (project.path / "conftest.py").write_text(hidden)
     refused(project.run(model="model.gguf"), project, "llama-server was not found", "pytest-gate[gguf]")
 
 
@@ -162,7 +163,7 @@ def test_a_server_that_dies_at_start_shows_the_end_of_its_log(project: Project, 
 def test_a_report_that_cannot_be_written_is_incomplete(project: Project) -> None:
     """A full disk, made by failing where the report's bytes are synced."""
     (project.path / "conftest.py").write_text(
-        "import os\nfrom gate import jsonl\n\ndef full(_):\n    raise OSError(28, 'No space left on device')\n\n"
+        "import os\nfrom gate.system import jsonl\n\ndef full(_):\n    raise OSError(28, 'No space left on device')\n\n"
         "def pytest_runtest_setup():\n    jsonl.os.fsync = full\n"
     )
     result = project.run()

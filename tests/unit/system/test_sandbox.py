@@ -11,7 +11,7 @@ import pytest
 from gate.errors import GateError
 from gate.system import platform, sandbox
 
-HEAD = "from gate import sandbox\n"
+HEAD = "from gate.system import sandbox\n"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Is an answer whose margin is above the bound the same alone? Thousands of requests, asked both ways.
 
-    python -m benchmarks.settle smollm2 [--requests 2000] [--at-once 8]
-    python -m benchmarks.settle model.gguf
+    python -m benchmarks.batch_invariance smollm2 [--requests 2000] [--at-once 8]
+    python -m benchmarks.batch_invariance model.gguf
 
 Every request is another one: short questions, some of them with tools in front. Each is asked among others, as a run
 screens, and later alone, as a run settles. Printed are how many answers differ, with which margins they had been
@@ -68,7 +68,7 @@ def main() -> None:
     with served(made, lambda _: None, context=8192, parallel=given.at_once) as server:
         told = determinism.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
-            among, fast = _timed(client, asked, "together", given.at_once)
+            among, fast = _timed(client, asked, "batched", given.at_once)
             alone, slow = _timed(client, asked, "", 1)
     _tell(among, alone, batch_invariance.bound(told), told["drift"])
     print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
