@@ -229,7 +229,7 @@ class Result:
     expect: Json
     replies: tuple[Reply, ...]
     stage: str = ""
-    """Where the fault of a miss lies (gate.grading.attribution); empty until blame has looked."""
+    """Where the fault of a miss lies (gate.grading.attribution); empty until attribution has looked."""
     raw: bool | None = None
     """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
     cold: bool = False

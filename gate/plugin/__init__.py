@@ -151,7 +151,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register(config: pytest.Config) -> None:
     """Register the hooks of this process's role: alone, controller or worker."""
     from gate.plugin import ask, failed_first, hosting
-    from gate.plugin.run import RunHooks, prepare
+    from gate.plugin.prepare import prepare
+    from gate.plugin.run import RunHooks
     from gate.plugin.state import Asking
 
     if pytest_internals.is_worker(config):

@@ -26,7 +26,7 @@ from gate.models.session import Host, Session
 from gate.plugin import collect, failed_first, hosting, pytest_internals, score
 from gate.plugin.heldout import HELD, unlogged
 from gate.plugin.items import case_of, gated, state_of, test_of
-from gate.plugin.progress import progress
+from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Asking, carried, carry, pack
 from gate.types import Break, Question, Reply, Result
 

@@ -15,7 +15,7 @@ from gate.models import raw_completion
 from gate.models.client import Client
 from gate.plugin import hosting
 from gate.plugin.heldout import HELD
-from gate.plugin.progress import progress
+from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Run
 from gate.report.io import plain
 from gate.types import Checkpoint, Json, Question, Raw, Result, Server

@@ -20,8 +20,9 @@ from gate.registry import contaminated, policy
 from gate.registry.ledger import LedgerError
 from gate.types import Case, Contract
 
-KNOWN_BURNED = pytest.StashKey[dict[str, str]]()
+CONTAMINATED = pytest.StashKey[dict[str, str]]()
 FILES = pytest.StashKey[dict[str, loader.CaseFile]]()
+"""Each is read once a process."""
 
 
 @contextlib.contextmanager
@@ -103,15 +104,15 @@ def _contract(
     contract = marker.contract(metafunc.definition.nodeid, name, files[name], markers[0].kwargs, fixtures)
     if sealing.there(fixtures / "cases" / name).name.endswith(sealing.SUFFIX):
         asking.sealed.add(contract.test)
-    return contaminated.without(contract, files[name], _burned(asking.config)), files[name].cases
+    return contaminated.without(contract, files[name], _contaminated(asking.config)), files[name].cases
 
 
-def _burned(config: pytest.Config) -> dict[str, str]:
+def _contaminated(config: pytest.Config) -> dict[str, str]:
     """The contaminated cases that the registry knows, read once."""
-    if KNOWN_BURNED not in config.stash:
+    if CONTAMINATED not in config.stash:
         registry = config.rootpath / Path(config.getoption("gate_registry"))
-        config.stash[KNOWN_BURNED] = contaminated.known(registry)
-    return config.stash[KNOWN_BURNED]
+        config.stash[CONTAMINATED] = contaminated.known(registry)
+    return config.stash[CONTAMINATED]
 
 
 def _only_case(item: pytest.Item) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gate.models import prefetch
-from gate.plugin.items import case_of, gated, state_of, test_of
+from gate.plugin.items import case_of, gated, state_of
 from gate.plugin.state import Asking
 
 LAST = 5
@@ -39,19 +39,15 @@ def order(asking: Asking, items: list[pytest.Item]) -> None:
 
     Cases that earlier runs have missed come before these, and the test functions that have missed most before others.
     """
+    first: dict[str, int] = {}
     prefixes: dict[str, int] = {}
     keys: dict[pytest.Item, tuple[int, ...]] = {}
-    for item in items:
+    for number, item in enumerate(items):
+        keys[item] = (0, number)
         if gated(item):
             each = state_of(item, asking.contracts).request
-            place = (each.repeat, prefixes.setdefault(each.prefix, len(prefixes)), -prefetch.size(each.question))
-            keys[item] = (-asking.missed_before.get(each.test, Counter())[case_of(item).id], *place)
-    items.sort(key=lambda item: -asking.missed_before.get(test_of(item), Counter()).total() if item in keys else 0)
-    places: dict[str, list[int]] = {}
-    for number, item in enumerate(items):
-        if item in keys:
-            places.setdefault(test_of(item), []).append(number)
-    for numbers in places.values():
-        own = sorted((items[number] for number in numbers), key=keys.__getitem__)
-        for number, item in zip(numbers, own, strict=True):
-            items[number] = item
+            missed, start = asking.missed_before.get(each.test, Counter()), first.setdefault(each.test, number)
+            prefix = prefixes.setdefault(each.prefix, len(prefixes))
+            own = (-missed[case_of(item).id], each.repeat, prefix, -prefetch.size(each.question))
+            keys[item] = (-missed.total(), start, *own)
+    items.sort(key=keys.__getitem__)

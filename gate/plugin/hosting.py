@@ -26,7 +26,7 @@ from gate.models.serving import llama_cpp, mlx
 from gate.models.serving.process import Start
 from gate.models.session import Host
 from gate.plugin import failed_first, pytest_internals
-from gate.plugin.progress import progress
+from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Run
 from gate.report.terminal import lines
 from gate.system import hashing, platform

@@ -17,9 +17,9 @@ class ItemState:
     request: Request
     """What its case asks."""
     planned: bool = False
-    """Is its request, or was it, one that is asked before the test runs?"""
+    """Was its request prefetched?"""
     taken: bool = False
-    """Has it taken that answer?"""
+    """Has it taken the answer that was prefetched?"""
     result: Result | None = None
     """What its answers were worth when it ran last; None where it was not scored."""
 

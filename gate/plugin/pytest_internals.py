@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from gate.report.terminal import clean
 
 
 def terminal(config: pytest.Config) -> Any:
     """pytest's terminal reporter; None where there is none."""
     return config.pluginmanager.get_plugin("terminalreporter")
+
+
+def progress(config: pytest.Config) -> Callable[[str], None]:
+    """A function that prints each new state on a line; on a terminal the text after its ` …` is updated in place."""
+    reporter = terminal(config)
+    last = ""
+    if reporter is not None:
+        reporter.ensure_newline()
+        if reporter._tw.width_of_current_line:  # xdist's letters do not count for ensure_newline
+            reporter.line("")
+
+    def say(text: str) -> None:
+        nonlocal last
+        state = text.partition(" …")[0]
+        if reporter is None or (state == last and not reporter.isatty):
+            return
+        if reporter.isatty:
+            reporter.rewrite(f"gate: {clean(text)}", erase=True)
+            if state != last and text == state:
+                reporter.write_line("")
+        else:
+            reporter.write_line(f"gate: {clean(text)}")
+        last = state
+
+    return say
 
 
 def is_worker(config: pytest.Config) -> bool:

