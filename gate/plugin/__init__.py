@@ -8,12 +8,15 @@ there is one, the controller and its workers under xdist.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from gate.plugin import pytest_internals
 
+Number = TypeVar("Number", int, float)
 WEEK = 7 * 24 * 3600.0
 PATHS = ("--model", "--base", "--against", "--train", "--judge", "--gate-runs", "--gate-registry")
 """Options whose value can be a path."""
@@ -44,13 +47,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--train", metavar="FILE", dest="gate_train", help="training rows, to look for cases in them")
     group.addoption("--served-name", metavar="NAME", dest="gate_served_name", default="", help="a URL's model name")
     group.addoption(
-        "--gate-timeout", metavar="S", type=_seconds, default=600.0, help="seconds for one answer (default %(default)s)"
+        "--gate-timeout",
+        metavar="S",
+        type=_limited(float, WEEK),
+        default=600.0,
+        help="seconds for one answer (default %(default)s)",
     )
     group.addoption(
-        "--gate-start-timeout", metavar="S", type=_seconds, default=600.0, help="seconds to load (default %(default)s)"
+        "--gate-start-timeout",
+        metavar="S",
+        type=_limited(float, WEEK),
+        default=600.0,
+        help="seconds to load (default %(default)s)",
     )
     group.addoption(
-        "--gate-context", metavar="N", type=_tokens, default=8192, help="llama.cpp's context of a request (%(default)s)"
+        "--gate-context",
+        metavar="N",
+        type=_limited(int, 2**31 - 1),
+        default=8192,
+        help="llama.cpp's context of a request (%(default)s)",
     )
     group.addoption(
         "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
@@ -79,7 +94,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gate-concurrency",
         metavar="N",
-        type=_count,
+        type=_limited(int, 1024),
         help="requests under way at once, of all processes (default: as many as the server decodes together)",
     )
     group.addoption(
@@ -169,22 +184,15 @@ def _register(config: pytest.Config) -> None:
         config.pluginmanager.register(ask.AskHooks(asking))  # the last one packs a report before the first unpacks it
 
 
-def _seconds(text: str) -> float:
-    if not 0 < float(text) <= WEEK:
-        raise ValueError(text)
-    return float(text)
+def _limited(kind: Callable[[str], Number], most: Number) -> Callable[[str], Number]:
+    """A parser of numbers above 0, up to `most`."""
 
+    def number(text: str) -> Number:
+        if not 0 < (value := kind(text)) <= most:
+            raise ValueError(text)
+        return value
 
-def _tokens(text: str) -> int:
-    if not 0 < int(text) < 2**31:
-        raise ValueError(text)
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not 0 < int(text) <= 1024:
-        raise ValueError(text)
-    return int(text)
+    return number
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -50,12 +50,12 @@ def prepare(config: pytest.Config, asking: Asking | None) -> Run:
 
     Raises UsageError for what cannot be graded.
     """
-    skips = _narrowed(config)
+    began, skips = datetime.now().astimezone(), _narrowed(config)
     for backend in (mlx, llama_cpp, openai_url, scripted):
         config.pluginmanager.register(backend, f"gate-{backend.__name__.rpartition('.')[2]}")
     suites = config.rootpath / config.getini("gate_suites")
     digests = policy.suites(suites) if suites.is_dir() else {}
-    artifact, began = _artifact(config), datetime.now().astimezone()
+    artifact = _artifact(config)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.checkpoint.name).strip("-")[:60]
     runs = config.invocation_params.dir / Path(config.getoption("gate_runs"))
     return Run(
