@@ -1,8 +1,8 @@
-"""The reply cache: what a checkpoint has answered before, in SQLite, shared by runs and by xdist's workers.
+"""What a checkpoint has answered before: SQLite in the user's cache folder, shared by runs and by xdist's workers.
 
-An answer is identified by the sha256 of the checkpoint's bytes, the runtime's versions, the machine, and all that was
-asked, sampling parameters included. Nothing is kept of sealed cases. A cache that cannot be read or written
-costs time, never an answer.
+An answer is known by the sha256 of the checkpoint's bytes, the runtime's versions, the machine, and all that was
+asked, sampling parameters included. Nothing is kept of sealed cases. A store that cannot be read or written costs
+time, never an answer.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ PATIENCE = 2.0
 """Seconds to wait for another process that writes; then nothing is kept any more."""
 
 
-def location() -> Path:
-    """The cache's file; the environment variable GATE_REPLIES names another one."""
+def place() -> Path:
+    """The store's file; the environment variable GATE_REPLIES names another one."""
     chosen = os.environ.get("GATE_REPLIES")
     return Path(chosen).expanduser().absolute() if chosen else platform.cache_folder() / "replies.sqlite"
 
 
-class ReplyCache:
+class Known:
     """The answers of one checkpoint on one runtime. Safe to use from several threads and processes."""
 
     def __init__(self, path: Path, about: object, *, fresh: bool = False, run: str = "", limit: int = LIMIT) -> None:
-        """`about`: JSON that says whose answers these are. `fresh`: answers are kept, and earlier ones not returned.
+        """`about`: JSON that says whose answers these are. `fresh`: answers are kept, and earlier ones not given.
 
         `run`: what the processes of one run have in common; one of its own where it is empty.
         """
@@ -66,11 +66,11 @@ class ReplyCache:
             self._store.executescript(_TABLE)
 
     def get(self, asked: object) -> Any:
-        """The answer to this; None where there is none."""
-        return self.look_up(asked)[0]
+        """What was answered to this; None where that is not known."""
+        return self.look(asked)[0]
 
-    def look_up(self, asked: object) -> tuple[Any, bool]:
-        """The answer to this, None where there is none; and was it given in an earlier run?"""
+    def look(self, asked: object) -> tuple[Any, bool]:
+        """What was answered to this, None where that is not known; and was it in an earlier run?"""
         if not self._fresh:
             with self._quietly() as store:
                 if store is not None and (row := self._row(store, self._key(asked))) is not None:
@@ -93,7 +93,7 @@ class ReplyCache:
                 self._write(store)
 
     def forget(self) -> None:
-        """Delete these answers, of whichever run, and let go of the file."""
+        """Keep none of these answers, of whichever run, and let go of the file."""
         with self._quietly() as store:
             self._waiting.clear()
             if store is not None:
@@ -101,7 +101,7 @@ class ReplyCache:
         self.close()
 
     def close(self) -> None:
-        """Delete what is too much, and let go of the file."""
+        """Let go of what is too much, and of the file."""
         with self._quietly() as store:
             if store is not None:
                 self._store = None
@@ -119,7 +119,7 @@ class ReplyCache:
                 store.execute("BEGIN IMMEDIATE")
                 store.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error:
-            self._store = None  # waiting for it again and again would cost more than asking again
+            self._store = None  # waiting for it again and again would cost more than asking anew
         self._written = time.monotonic()
 
     def _row(self, store: sqlite3.Connection, key: bytes) -> tuple[bytes, str] | None:

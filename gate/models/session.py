@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from gate.errors import AskError
 from gate.models.batch_invariance import AskMode
 from gate.models.client import Client, request
-from gate.models.reply_cache import ReplyCache
+from gate.models.reply_cache import Known
 from gate.types import Json, Question, Reply, Server
 
 
@@ -29,7 +31,7 @@ class Host:
 class Session:
     """Asks the model, or takes the answer from the cache. Safe to use from several threads."""
 
-    def __init__(self, host: Host, *, timeout: float, cache: ReplyCache | None = None) -> None:
+    def __init__(self, host: Host, *, timeout: float, cache: Known | None = None) -> None:
         self.mode = host.mode
         self._host, self._timeout, self._cache = host, timeout, cache
         self._lock = threading.Lock()
@@ -48,7 +50,7 @@ class Session:
         cache = None if fresh else self._cache
         better = [self._identity(question, "", repeat)] if how == "batched" and self.mode.name == "verified" else []
         for each in (*better, asked):
-            row, earlier = cache.look_up(each) if cache is not None else (None, False)
+            row, earlier = cache.look(each) if cache is not None else (None, False)
             if row:
                 return replace(Reply(**row), cached=earlier)
         reply = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
@@ -56,7 +58,7 @@ class Session:
             raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same
         reply = replace(reply, verified=verified)
         if cache is not None:
-            cache.put(asked, asdict(reply))
+            cache.put(asked, msgspec.to_builtins(reply))
         return reply
 
     def abort(self) -> None:

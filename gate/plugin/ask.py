@@ -267,8 +267,8 @@ def _compare(
 ) -> None:
     """Let the report carry what asking again has changed."""
     report = next(each for each in reports if each.when == "call")
-    if (graded := carried(report).graded) is not None and before.hit != after.hit:
-        carry(report, graded=replace(graded, turned=("lost", "won")[after.hit]))
+    if (scored := carried(report).scored) is not None and before.hit != after.hit:
+        carry(report, scored=replace(scored, turned=("lost", "won")[after.hit]))
     both = zip(before.replies, after.replies, strict=False)
     bound = session.mode.bound
     if any(batch_invariance.refuted(batched, verified, bound) for batched, verified in both):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gate.grading import attribution
@@ -17,7 +18,6 @@ from gate.plugin import hosting
 from gate.plugin.heldout import HELD
 from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Run
-from gate.report.io import plain
 from gate.types import Checkpoint, Json, Question, Raw, Result, Server
 
 DOUBTED = ("parser", "server", "stop", "grammar")
@@ -39,7 +39,7 @@ def wanted(config: pytest.Config, result: Result) -> bool:
 
 def attribute(run: Run) -> None:
     """Put stages into the results. What cannot be asked stays without one, and says why."""
-    asked = {number: each.question for number, each in enumerate(run.graded) if each.question is not None}
+    asked = {number: each.question for number, each in enumerate(run.scored) if each.question is not None}
     if not asked or run.host is None:
         return
     begun, about = time.perf_counter(), run.host.about
@@ -49,8 +49,8 @@ def attribute(run: Run) -> None:
     _judge(run, cached, run.host.server)
     if new := {number: each for number, each in asked.items() if number not in cached}:
         for number, answer in _ask(run, new, hosting.start(run)).items():
-            if cache is not None and not run.graded[number].unattributed:
-                cache.put(_identity(new[number]), plain(answer))
+            if cache is not None and not run.scored[number].unattributed:
+                cache.put(_identity(new[number]), msgspec.to_builtins(answer))
     if cache is not None:
         cache.close()
     run.attribution_seconds = time.perf_counter() - begun
@@ -58,12 +58,12 @@ def attribute(run: Run) -> None:
 
 def summary(run: Run) -> Json:
     """What the report says of it: which were asked, how long it took, and why some have no stage."""
-    problems = Counter(each.unattributed for each in run.graded if each.question is not None and each.unattributed)
+    problems = Counter(each.unattributed for each in run.scored if each.question is not None and each.unattributed)
     return {"asked": mode(run.config), "seconds": round(run.attribution_seconds, 3), "problems": dict(problems)}
 
 
 def _identity(question: Question) -> list[object]:
-    return ["raw", plain(question)]
+    return ["raw", msgspec.to_builtins(question)]
 
 
 def _ask(run: Run, asked: dict[int, Question], server: Server) -> dict[int, Raw]:
@@ -76,7 +76,7 @@ def _ask(run: Run, asked: dict[int, Question], server: Server) -> dict[int, Raw]
         batched = raw_completion.answers(client, folder, list(prompts.values()), alone=False, tell=tell)
         raws = dict(zip(prompts, batched, strict=True))
         _judge(run, raws, server)
-        doubted = {number: each for number, each in prompts.items() if run.graded[number].result.stage in DOUBTED}
+        doubted = {number: each for number, each in prompts.items() if run.scored[number].result.stage in DOUBTED}
         tell = _teller(say, "attribution … asked again, one at a time:", len(doubted))
         single = raw_completion.answers(client, folder, list(doubted.values()), alone=True, tell=tell)
         again = dict(zip(doubted, single, strict=True))
@@ -86,16 +86,16 @@ def _ask(run: Run, asked: dict[int, Question], server: Server) -> dict[int, Raw]
 
 def _judge(run: Run, raws: dict[int, Raw], server: Server) -> None:
     for number, answer in raws.items():
-        graded = run.graded[number]
-        problem = answer.problem or _other_prompt(graded.result, answer)
-        if problem or graded.question is None:
-            result = replace(graded.result, stage="", raw=None)
+        scored = run.scored[number]
+        problem = answer.problem or _other_prompt(scored.result, answer)
+        if problem or scored.question is None:
+            result = replace(scored.result, stage="", raw=None)
         else:
-            constrained = server.runtime != "mlx_lm" and bool(graded.question.tools)
-            result = attribution.judged(graded.result, graded.question, answer, constrained=constrained)
+            constrained = server.runtime != "mlx_lm" and bool(scored.question.tools)
+            result = attribution.judged(scored.result, scored.question, answer, constrained=constrained)
             if not result.hit and not result.stage:
                 problem = "a pattern of the case takes too long on the raw text"
-        run.graded[number] = replace(graded, result=result, unattributed=problem)
+        run.scored[number] = replace(scored, result=result, unattributed=problem)
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Path | None:

@@ -65,14 +65,14 @@ def _check_unchanged(run: Run) -> None:
 
 
 def _countable(run: Run) -> tuple[Result, ...]:
-    return heldout.countable(tuple(run.contracts.values()), [each.result for each in run.graded])
+    return heldout.countable(tuple(run.contracts.values()), [each.result for each in run.scored])
 
 
 def _made(run: Run, host: Host) -> Json:
     """What the report says of how it was made."""
     countable = _countable(run)
     counted = {id(result) for result in countable}
-    turned = [each.turned for each in run.graded if id(each.result) in counted]
+    turned = [each.turned for each in run.scored if id(each.result) in counted]
     return {
         "gate": gate.__version__,
         "python": platform.python_version(),

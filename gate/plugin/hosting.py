@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import gate
@@ -21,7 +22,7 @@ from gate.checkpoints import checkpoint
 from gate.errors import CheckpointError
 from gate.models import batch_invariance, determinism
 from gate.models.batch_invariance import AskMode
-from gate.models.reply_cache import ReplyCache, location
+from gate.models.reply_cache import Known, place
 from gate.models.serving import llama_cpp, mlx
 from gate.models.serving.process import Start
 from gate.models.session import Host
@@ -63,7 +64,7 @@ def serve(run: Run, *, lazily: bool) -> Host:
         run.host = Host(server, _mode(run, server), about)
         _keep_facts(run, server, about)
     else:
-        run.checks = tuple(Check(**row | {"found": tuple(row["found"])}) for row in facts["checks"])
+        run.checks = msgspec.convert(facts["checks"], tuple[Check, ...])
         run.probe, server = facts["probe"], Server(**facts["server"])
         run.host = Host(server, _mode(run, server), about, partial(start, run))
     return run.host
@@ -103,9 +104,9 @@ def forget(run: Run) -> None:
         cache(run.config, run.host.about).forget()
 
 
-def cache(config: pytest.Config, about: Json) -> ReplyCache:
+def cache(config: pytest.Config, about: Json) -> Known:
     """The cached answers of the model that `about` identifies."""
-    return ReplyCache(location(), about, fresh=config.getoption("gate_fresh"), run=run_id(config))
+    return Known(place(), about, fresh=config.getoption("gate_fresh"), run=run_id(config))
 
 
 def run_id(config: pytest.Config) -> str:

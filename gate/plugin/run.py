@@ -31,7 +31,7 @@ from gate.grading.early_stop import below
 from gate.models import streaming
 from gate.plugin import ask, attribution, heldout, hosting, pytest_internals
 from gate.plugin.decide import decide, judge
-from gate.plugin.state import Graded, Plan, Run, status, unpack
+from gate.plugin.state import Plan, Run, Scored, status, unpack
 from gate.registry import slots
 from gate.report import io as reports
 from gate.report import terminal as render
@@ -59,8 +59,8 @@ def gather(run: Run, report: pytest.TestReport) -> None:
         _note_plan(run, carried.plan)
     if carried.broke is not None:
         run.breaks.append(carried.broke)
-    if carried.graded is not None:
-        _note_graded(run, carried.graded)
+    if carried.scored is not None:
+        _note_scored(run, carried.scored)
         if status(report) == "miss":
             pytest_internals.remember_failed(run.config, report.nodeid)  # for pytest it has passed
     elif hasattr(report, "wasxfail"):
@@ -234,14 +234,14 @@ def _numbered(run: Run, contracts: list[Contract]) -> list[Contract]:
         return contracts
 
 
-def _note_graded(run: Run, graded: Graded) -> None:
+def _note_scored(run: Run, scored: Scored) -> None:
     """Note a result; with --gate-fail-fast stop where a test cannot meet its demands any more, by what is no secret."""
-    cold = len(run.graded) < latency.COLD
-    result = replace(graded.result, cold=cold)
-    run.graded.append(replace(graded, result=result))
+    cold = len(run.scored) < latency.COLD
+    result = replace(scored.result, cold=cold)
+    run.scored.append(replace(scored, result=result))
     if not run.config.getoption("gate_fail_fast") or result.hit or result.split == heldout.HELD:
         return
-    own = [each.result for each in run.graded if each.result.test == result.test]
+    own = [each.result for each in run.scored if each.result.test == result.test]
     missed = {each.case for each in own if not each.hit} - {each.case for each in own if each.split == heldout.HELD}
     if why := below(run.contracts[result.test], missed):
         run.stopped = f"{result.test}: {why}"

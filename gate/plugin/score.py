@@ -11,7 +11,7 @@ from gate.cases import expected
 from gate.models.client import Model
 from gate.plugin import attribution, heldout
 from gate.plugin.items import case_of, gated, state_of, test_of
-from gate.plugin.state import FIELD, Asking, Graded, carry
+from gate.plugin.state import FIELD, Asking, Scored, carry
 from gate.types import Break, Case, Reply, Result
 
 SHORT = 300
@@ -59,7 +59,7 @@ def _grade(asking: Asking, item: pytest.Item, call: pytest.CallInfo[None], repor
     state_of(item, asking.contracts).result = result
     report.outcome, report.longrepr = "passed", None
     question = model.questions[-1] if attribution.wanted(asking.config, result) else None
-    carry(report, graded=Graded(result, question))
+    carry(report, scored=Scored(result, question))
     status = heldout.HELD if result.split == heldout.HELD else "hit" if result.hit else "miss"
     for each in (item, report):
         each.user_properties.append((FIELD, status))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gate.judge.run import Judge
@@ -17,7 +18,6 @@ from gate.models.prefetch import Prefetch
 from gate.models.serving.process import Serving
 from gate.models.session import Host, Session
 from gate.preflight.artifact import Artifact
-from gate.report import io as reports
 from gate.types import Break, Check, Contract, Json, Question, Report, Result, Verdict
 
 FIELD = "gate"
@@ -27,7 +27,7 @@ NOT_MEASURED: Json = {"why": "not made: the run ended before", "seconds": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class Scored:
     """A case's result, and what attribution needs of it."""
 
     result: Result
@@ -54,7 +54,7 @@ class Plan:
 class Carried:
     """What rides on a TestReport from the process that asks to the one that owns the run."""
 
-    graded: Graded | None = None
+    scored: Scored | None = None
     broke: Break | None = None
     plan: Plan | None = None
     """On the first report of each process."""
@@ -123,7 +123,7 @@ class Run:
     handout: str = ""
     """What xdist's workers are told (gate.plugin.hosting.received)."""
     contracts: dict[str, Contract] = field(default_factory=dict)
-    graded: list[Graded] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     skips: list[Break] = field(default_factory=list)
     bad_input: bool = False
@@ -151,16 +151,12 @@ def carry(report: pytest.TestReport, **changes: object) -> None:
 def pack(report: pytest.TestReport) -> None:
     """Make what a report carries one JSON string, which xdist can send."""
     if FIELD in report.__dict__:
-        report.__dict__[FIELD] = json.dumps(reports.plain(report.__dict__[FIELD]))
+        report.__dict__[FIELD] = json.dumps(msgspec.to_builtins(report.__dict__[FIELD]))
 
 
 def unpack(report: pytest.TestReport) -> Carried:
     """Take what a report carries from it: no other plugin may show what is held out."""
-    row = json.loads(report.__dict__.pop(FIELD, "{}"))
-    graded, plan, broke = row.get("graded"), row.get("plan"), row.get("broke")
-    return Carried(
-        _graded(graded) if graded else None, Break(**broke) if broke else None, _plan(plan) if plan else None
-    )
+    return msgspec.convert(json.loads(report.__dict__.pop(FIELD, "{}")), Carried)
 
 
 def status(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -168,12 +164,3 @@ def status(report: pytest.TestReport | pytest.CollectReport) -> str:
     if not isinstance(report, pytest.TestReport) or report.when != "call":
         return ""
     return next((str(value) for name, value in report.user_properties if name == FIELD), "")
-
-
-def _graded(row: Json) -> Graded:
-    question = Question(**row["question"]) if row["question"] else None
-    return Graded(**row | {"result": reports.result(row["result"]), "question": question})
-
-
-def _plan(row: Json) -> Plan:
-    return Plan(tuple(reports.contract(each) for each in row["contracts"]), tuple(row["ignored"]), row["judges"])

@@ -13,25 +13,25 @@ from pathlib import Path
 import pytest
 
 from gate.models import reply_cache
-from gate.models.reply_cache import ReplyCache
+from gate.models.reply_cache import Known
 
 
 def test_an_answer_is_known_again_under_the_same_conditions_alone(tmp_path: Path) -> None:
-    store = ReplyCache(tmp_path / "k.sqlite", {"digest": "a"})
+    store = Known(tmp_path / "k.sqlite", {"digest": "a"})
     store.put({"q": 1}, {"content": "one", "n": [1, None]})
     assert store.get({"q": 1}) == {"content": "one", "n": [1, None]}
     assert store.get({"q": 2}) is None
     store.close()
-    assert ReplyCache(tmp_path / "k.sqlite", {"digest": "a"}).get({"q": 1}) == {"content": "one", "n": [1, None]}
-    assert ReplyCache(tmp_path / "k.sqlite", {"digest": "b"}).get({"q": 1}) is None
+    assert Known(tmp_path / "k.sqlite", {"digest": "a"}).get({"q": 1}) == {"content": "one", "n": [1, None]}
+    assert Known(tmp_path / "k.sqlite", {"digest": "b"}).get({"q": 1}) is None
 
 
 def test_fresh_gives_nothing_and_keeps_the_new_answer(tmp_path: Path) -> None:
-    ReplyCache(tmp_path / "k.sqlite", "a").put("q", "old")
-    store = ReplyCache(tmp_path / "k.sqlite", "a", fresh=True)
+    Known(tmp_path / "k.sqlite", "a").put("q", "old")
+    store = Known(tmp_path / "k.sqlite", "a", fresh=True)
     assert store.get("q") is None
     store.put("q", "new")
-    assert ReplyCache(tmp_path / "k.sqlite", "a").get("q") == "new"
+    assert Known(tmp_path / "k.sqlite", "a").get("q") == "new"
 
 
 @pytest.mark.parametrize("damage", ["rubbish", "folder", "gone", "read-only"])
@@ -43,9 +43,9 @@ def test_a_store_that_cannot_be_used_costs_no_answer(tmp_path: Path, damage: str
     elif damage == "folder":
         path.mkdir()
     elif damage == "read-only":
-        ReplyCache(path, "a").put("q", 1)
+        Known(path, "a").put("q", 1)
         path.chmod(0o400)
-    store = ReplyCache(path, "a")
+    store = Known(path, "a")
     if damage == "gone":
         for each in path.parent.iterdir():
             each.unlink()
@@ -57,7 +57,7 @@ def test_a_store_that_cannot_be_used_costs_no_answer(tmp_path: Path, damage: str
 
 
 def test_a_damaged_row_is_not_known(tmp_path: Path) -> None:
-    store = ReplyCache(tmp_path / "k.sqlite", "a")
+    store = Known(tmp_path / "k.sqlite", "a")
     store.put("q", 1)
     assert store._store is not None
     store._store.execute("UPDATE answers SET value = x'00'")
@@ -65,13 +65,13 @@ def test_a_damaged_row_is_not_known(tmp_path: Path) -> None:
 
 
 def test_the_least_used_go_when_there_is_too_much(tmp_path: Path) -> None:
-    store = ReplyCache(tmp_path / "k.sqlite", "a", limit=64 * 1024)
+    store = Known(tmp_path / "k.sqlite", "a", limit=64 * 1024)
     for number in range(200):
         store.put(number, os.urandom(500).hex())
     assert store._store is not None
     store._store.execute("UPDATE answers SET used = 1 WHERE key != ?", (store._key(199),))
     store.close()
-    again = ReplyCache(tmp_path / "k.sqlite", "a")
+    again = Known(tmp_path / "k.sqlite", "a")
     assert again.get(199) is not None
     assert (tmp_path / "k.sqlite").stat().st_size <= 2 * 64 * 1024
     assert sum(again.get(number) is not None for number in range(200)) < 150
@@ -79,8 +79,8 @@ def test_the_least_used_go_when_there_is_too_much(tmp_path: Path) -> None:
 
 def test_several_processes_write_and_read_at_the_same_time(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from gate.models.reply_cache import ReplyCache\n"
-        "store = ReplyCache(Path(sys.argv[1]), 'a')\n"
+        "import sys; from pathlib import Path; from gate.models.reply_cache import Known\n"
+        "store = Known(Path(sys.argv[1]), 'a')\n"
         "for n in range(100): store.put([sys.argv[2], n], n)\n"
         "store.close()"
     )
@@ -91,42 +91,42 @@ def test_several_processes_write_and_read_at_the_same_time(tmp_path: Path) -> No
         for name in "abc"
     ]
     assert [child.wait(60) for child in children] == [0, 0, 0]
-    store = ReplyCache(tmp_path / "k.sqlite", "a")
+    store = Known(tmp_path / "k.sqlite", "a")
     assert all(store.get([name, n]) == n for name in "abc" for n in range(100))
 
 
 def test_nobody_else_can_read_the_file(tmp_path: Path) -> None:
-    ReplyCache(tmp_path / "k.sqlite", "a").put("q", json.dumps({"x": 1}))
+    Known(tmp_path / "k.sqlite", "a").put("q", json.dumps({"x": 1}))
     assert (tmp_path / "k.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_an_environment_variable_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_REPLIES", str(tmp_path / "other"))
-    assert reply_cache.location() == tmp_path / "other"
+    assert reply_cache.place() == tmp_path / "other"
 
 
 def test_an_answer_of_the_same_run_is_not_of_an_earlier_one(tmp_path: Path) -> None:
-    one = ReplyCache(tmp_path / "k.sqlite", "a", run="r1")
+    one = Known(tmp_path / "k.sqlite", "a", run="r1")
     one.put("q", 1)
     one.flush()
-    assert one.look_up("q") == (1, False)
-    assert ReplyCache(tmp_path / "k.sqlite", "a", run="r1").look_up("q") == (1, False)
-    assert ReplyCache(tmp_path / "k.sqlite", "a", run="r2").look_up("q") == (1, True)
-    assert ReplyCache(tmp_path / "k.sqlite", "a").look_up("other") == (None, False)
+    assert one.look("q") == (1, False)
+    assert Known(tmp_path / "k.sqlite", "a", run="r1").look("q") == (1, False)
+    assert Known(tmp_path / "k.sqlite", "a", run="r2").look("q") == (1, True)
+    assert Known(tmp_path / "k.sqlite", "a").look("other") == (None, False)
 
 
 def test_forgotten_are_all_answers_of_one_checkpoint(tmp_path: Path) -> None:
     for about in ("a", "b"):
-        store = ReplyCache(tmp_path / "k.sqlite", about)
+        store = Known(tmp_path / "k.sqlite", about)
         store.put("q", about)
         store.close()
-    ReplyCache(tmp_path / "k.sqlite", "a").forget()
-    assert ReplyCache(tmp_path / "k.sqlite", "a").get("q") is None
-    assert ReplyCache(tmp_path / "k.sqlite", "b").get("q") == "b"
+    Known(tmp_path / "k.sqlite", "a").forget()
+    assert Known(tmp_path / "k.sqlite", "a").get("q") is None
+    assert Known(tmp_path / "k.sqlite", "b").get("q") == "b"
 
 
 def test_a_store_that_another_process_holds_is_waited_for_once(tmp_path: Path) -> None:
-    store = ReplyCache(tmp_path / "k.sqlite", "a")
+    store = Known(tmp_path / "k.sqlite", "a")
     with sqlite3.connect(tmp_path / "k.sqlite", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gate.plugin import state
-from gate.plugin.state import Carried, Graded, Plan
+from gate.plugin.state import Carried, Plan, Scored
 from gate.types import Break, Contract, Question, Reply, Result
 
 REPLY = Reply(
@@ -39,8 +39,8 @@ def a_report(when: str = "call") -> pytest.TestReport:
     "changes",
     [
         {},
-        {"graded": Graded(RESULT, QUESTION, "lost")},
-        {"graded": Graded(RESULT)},
+        {"scored": Scored(RESULT, QUESTION, "lost")},
+        {"scored": Scored(RESULT)},
         {"broke": Break("t", "how")},
         {"plan": PLAN},
     ],
