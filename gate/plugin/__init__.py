@@ -168,7 +168,7 @@ def _register(config: pytest.Config) -> None:
     from gate.plugin import ask, failed_first, hosting
     from gate.plugin.prepare import prepare
     from gate.plugin.run import RunHooks
-    from gate.plugin.state import Asking
+    from gate.plugin.state import RUN, Asking
 
     if pytest_internals.is_worker(config):
         worker = config.workerinput  # type: ignore[attr-defined]
@@ -176,12 +176,13 @@ def _register(config: pytest.Config) -> None:
         asking = Asking(config, missed)
         ask.begin(asking, host, processes=worker["workercount"], lock=lock)
         config.pluginmanager.register(ask.AskHooks(asking))
-    elif pytest_internals.is_controller(config):
-        config.pluginmanager.register(RunHooks(prepare(config, None)))
-    else:
-        asking = Asking(config, failed_first.missed(config))
-        config.pluginmanager.register(RunHooks(prepare(config, asking)))
-        config.pluginmanager.register(ask.AskHooks(asking))  # the last one packs a report before the first unpacks it
+        return
+    controller = pytest_internals.is_controller(config)
+    own = None if controller else Asking(config, failed_first.missed(config))
+    config.stash[RUN] = run = prepare(config, own)
+    config.pluginmanager.register(RunHooks(run))
+    if own is not None:
+        config.pluginmanager.register(ask.AskHooks(own))  # last, for it packs a report before RunHooks unpacks it
 
 
 def _limited(kind: Callable[[str], Number], most: Number) -> Callable[[str], Number]:

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from gate.report.terminal import clean
-
 
 def terminal(config: pytest.Config) -> Any:
     """pytest's terminal reporter; None where there is none."""
@@ -17,6 +15,8 @@ def terminal(config: pytest.Config) -> Any:
 
 def progress(config: pytest.Config) -> Callable[[str], None]:
     """A function that prints each new state on a line; on a terminal the text after its ` …` is updated in place."""
+    from gate.report.terminal import clean  # here, for this module is imported by every run of pytest
+
     reporter = terminal(config)
     last = ""
     if reporter is not None:

@@ -137,6 +137,10 @@ class Run:
     """None before the run has ended, and where nothing was graded."""
 
 
+RUN = pytest.StashKey[Run]()
+"""The run, in the configuration of the process that owns it."""
+
+
 def carried(report: pytest.TestReport) -> Carried:
     """What a report carries, in the process that made it."""
     found: Carried = report.__dict__.get(FIELD, Carried())
