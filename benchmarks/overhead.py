@@ -5,9 +5,9 @@
 Both sides run pytest over the same number of parametrized tests, and each test sends the same request with the same
 openai client to the same server, so that what differs is the plugin: markers, cases, scoring, reports, verdict.
 With an instant server asking several at once gains nothing, and its threads wait for each other; so the gate is also
-timed one at a time (--gate-ahead 1). Runs are interleaved; the smallest of the rounds counts; set-up (serving, imports,
-collection of nothing) is taken out by running each side with one case too. Prints milliseconds per case and the ratio
-of the two sides.
+timed one at a time (--gate-concurrency 1). Runs are interleaved; the smallest of the rounds counts; set-up (serving,
+imports, collection of nothing) is taken out by running each side with one case too. Prints milliseconds per case and
+the ratio of the two sides.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_calls(row):
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
 WAYS = (
     ("alone", (), ()),
-    ("alone, one at a time", (), ("--gate-ahead", "1")),
+    ("alone, one at a time", (), ("--gate-concurrency", "1")),
     ("with -n 2", ("-n", "2"), ()),
 )
 """A label, options of both sides, options of the gate."""

@@ -201,8 +201,8 @@ class Reply:
     """Smallest gap in nats between the two best tokens over the answer; None where the server gives none."""
     raw: str
     """The body as received."""
-    settled: bool = False
-    """Was it asked alone, because the answer given among others was a miss or not sure
+    verified: bool = False
+    """Was it asked again by itself, because the answer given in a batch was a miss or not sure
     (gate.models.batch_invariance)?"""
     cached: bool = False
     """Was it given in an earlier run (gate.models.reply_cache)?"""
@@ -313,7 +313,7 @@ class Result:
     expect: Json
     replies: Annotated[tuple[Reply, ...], Meta(min_length=1)]
     stage: Annotated[str, Meta(extra_json_schema={"enum": ["", *STAGES]})] = ""
-    """Where the fault of a miss lies (gate.grading.attribution); empty until blame has looked."""
+    """Where the fault of a miss lies (gate.grading.attribution); empty until attribution has looked."""
     raw: bool | None = None
     """Would it be a hit by what the model wrote raw? None where that was not asked or cannot be told."""
     cold: bool = False
@@ -404,7 +404,7 @@ class Hardware:
 class AskMode:
     """How the cases were asked (gate.models.batch_invariance)."""
 
-    name: Annotated[str, Meta(extra_json_schema={"enum": ["alone", "settled", "together"]})]
+    name: Annotated[str, Meta(extra_json_schema={"enum": ["batched", "verified", "sequential"]})]
     at_once: Positive
     """Most requests under way at the same time, of all processes."""
     bound: Amount | None = None
@@ -412,7 +412,7 @@ class AskMode:
     why: str = ""
     """Why it is not a stricter mode."""
     lost: Count = 0
-    """Hits that were misses when asked alone."""
+    """Hits that were misses when they were asked again, one at a time."""
     won: Count = 0
 
 

@@ -105,7 +105,8 @@ def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
 
     def grade(name: str, path: Path) -> Step:
         runs = ("--gate-runs", str(out / "grades" / name), "--gate-registry", str(out / "registry"))
-        command = (*gate, "run", str(path), "--gate-fresh", *runs, *(("--gate-blame=off",) if name == "base" else ()))
+        options = ("--gate-attribution=off",) if name == "base" else ()
+        command = (*gate, "run", str(path), "--gate-fresh", *runs, *options)
         return Step(f"grade {name}", out / "grades" / name, command, asked, accept=VERDICT, place=project)
 
     lint = (*gate, "preflight", str(base), "--train", str(out / "data"), "--fixtures", str(project / "fixtures"))

@@ -40,8 +40,10 @@ class _Listener:
     verdict: Verdict | None = None
 
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        run = config.pluginmanager.get_plugin("gate-run")
-        self.verdict = getattr(run, "verdict", None) or self.verdict
+        from gate.plugin.state import RUN
+
+        run = config.stash.get(RUN, None)
+        self.verdict = (run.verdict if run is not None else None) or self.verdict
 
 
 def add_parsers(commands: Any) -> None:

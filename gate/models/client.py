@@ -1,6 +1,6 @@
 """Ask a served model over the OpenAI-compatible API; whatever comes back becomes a Reply or an AskError.
 
-openai is imported where it is used: it takes longer than all else, and a run that remembers every answer asks nothing.
+openai is imported where it is used: it takes longer than all else, and a run whose answers are cached asks nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Streamed:
 
 
 class Model:
-    """The model under test, as a suite sees it: it asks, and remembers every reply for the report."""
+    """The model under test, as a suite sees it: it asks, and keeps every reply for the report."""
 
     def __init__(self, answer: Callable[[Question], Reply]) -> None:
         self._answer = answer
@@ -108,7 +108,7 @@ class Client:
     ) -> Reply:
         """One chat completion as a Reply; `form` is a response_format. Raises AskError when it cannot be scored.
 
-        `how`: `together` where it may be served in a batch, `alone` where nothing that was asked before shall count.
+        `how`: `batched` where it may be served in a batch, `sequential` where no earlier request may have an effect.
         """
         import openai
 
@@ -254,9 +254,9 @@ def request(server: Server, messages: list[Json], *, tools: list[Json], max_toke
     body: Json = {"model": server.model, "messages": [_message(m) for m in messages]}
     if tools:
         body["tools"] = tools
-    sampling = server.sampling if how != "together" or server.together is None else server.together
+    sampling = server.sampling if how != "batched" or server.together is None else server.together
     limit = "max_completion_tokens" if "max_completion_tokens" in sampling else "max_tokens"
-    return body | sampling | (server.alone if how == "alone" else {}) | {limit: max_tokens}
+    return body | sampling | (server.alone if how == "sequential" else {}) | {limit: max_tokens}
 
 
 def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:

@@ -1,9 +1,9 @@
-"""Does the server answer the same question in the same way? Asked alone, in a batch, with a cold and a warm cache.
+"""The determinism probe: is one question answered equally alone, in a batch, with a cold and a warm cache?
 
-A measurement can be no finer than this. It is made before the cases, once a server's life, on prompts as long as an
+No grading can be finer than this. The probe runs before the cases, once a server's life, on prompts as long as an
 agent's: on short ones a batch and a cache may move nothing (of a Q8_0 GGUF on a CPU exactly nothing up to some 100
-tokens, and 0.1 nats a step above 1,000: benchmarks/README.md). By how much company moved these answers one knows which
-of the cases' are sure (gate.models.batch_invariance).
+tokens, and 0.1 nats a step above 1,000: benchmarks/README.md). How far batching moved its answers says which of the
+cases' answers are sure (gate.models.batch_invariance).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROMPTS = (
     f"{NOTES} Write a letter about the house to a friend.",
     f"{NOTES} Which rooms does the house have, and which would you like to live in?",
 )
-"""The first is asked in every way; the others are its company, as many in all as a llama-server of ours has slots."""
+"""The first is asked in every way; the others share its batch, as many in all as a llama-server of ours has slots."""
 TOKENS = 12
 DRIFT = 0.01
 """Nats by which the smallest margin may move between equal texts before it is told."""
@@ -53,9 +53,9 @@ def probe(server: Server, *, timeout: float) -> Determinism:
             cold = _cold(server, client, first, one)
     except AskError as error:
         return Determinism(None, _since(begun), why=f"not possible: {error}")
-    company = [] if isinstance(batched, str) else batched
+    beside = [] if isinstance(batched, str) else batched
     moved = [
-        step for pair in zip(alone, company, strict=False) for step in batch_invariance.moved(pair[0][1], pair[1][1])
+        step for pair in zip(alone, beside, strict=False) for step in batch_invariance.moved(pair[0][1], pair[1][1])
     ]
     pairs: dict[str, tuple[Reply, Reply] | str] = {
         "alone": (one, other[0]),
@@ -99,13 +99,13 @@ def _batched(server: Server, patience: float) -> list[Answer] | str:
     if server.at_once == 1:
         return "this server decodes one request at a time"
     with Client(replace(server, sampling=unseeded(server.sampling)), timeout=patience) as client:
-        return parallel.map(partial(_ask, client, "together"), PROMPTS, at_once=len(PROMPTS))
+        return parallel.map(partial(_ask, client, "batched"), PROMPTS, at_once=len(PROMPTS))
 
 
 def _cold(server: Server, client: Client, first: Reply, warm: Reply) -> tuple[Reply, Reply] | str:
     """The answer with a warm cache and the one with a cold cache; or why there are none."""
     if server.alone:
-        return warm, _ask(client, "alone", PROMPTS[0])[0]
+        return warm, _ask(client, "sequential", PROMPTS[0])[0]
     if not named(server.runtime).counts_cached:
         return "this server does not say what it has cached"
     return (warm, first) if _cached_tokens(first) < _cached_tokens(warm) else "the server had it in its cache before"

@@ -1,4 +1,4 @@
-"""The one way by which a run's questions reach the model: what is known already is not asked again."""
+"""Asks the model of a run: an answer that is in the reply cache is not asked again."""
 
 from __future__ import annotations
 
@@ -9,57 +9,56 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from gate.errors import AskError
-from gate.models.batch_invariance import Way
 from gate.models.client import Client, request
 from gate.system.cache import Cache
-from gate.types import Json, Question, Reply, Server
+from gate.types import AskMode, Json, Question, Reply, Server
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The model of a run: how to ask it, and how that is to be done."""
+    """The model of a run, and how it is asked."""
 
     server: Server
-    """Where it is served, or how it was when its answers became known."""
-    way: Way
+    """Where it is served, or how it was served when its answers were cached."""
+    mode: AskMode
     about: Json | None = None
-    """By what its answers are known again (gate.models.reply_cache); None where they are not: of a URL."""
+    """What identifies its answers in the reply cache; None where nothing can, as for a URL."""
     serve: Callable[[], Server] | None = None
-    """Serve it now, the first time that something must be asked; None where it is served already."""
+    """Serves it, the first time that something must be asked; None where it is served already."""
 
 
-class Asking:
-    """Asks, or remembers. Safe to use from several threads."""
+class Session:
+    """Asks the model, or takes the answer from the cache. Safe to use from several threads."""
 
-    def __init__(self, host: Host, *, timeout: float, known: Cache | None = None) -> None:
-        self.way = host.way
-        self._host, self._timeout, self._known = host, timeout, known
+    def __init__(self, host: Host, *, timeout: float, cache: Cache | None = None) -> None:
+        self.mode = host.mode
+        self._host, self._timeout, self._cache = host, timeout, cache
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._failed: Exception | None = None
         self._cut = False
 
-    def answer(self, question: Question, *, settled: bool = False, time: str = "1.1", anew: bool = False) -> Reply:
+    def answer(self, question: Question, *, verified: bool = False, repeat: str = "1.1", fresh: bool = False) -> Reply:
         """One reply. Raises AskError, or what serving raises.
 
-        `settled`: nothing else is under way, and that answer counts; `time`: which of several answers to one question;
-        `anew`: neither kept nor remembered.
+        `verified`: nothing else is under way, and this answer counts; `repeat`: which of several answers to one
+        question; `fresh`: neither taken from the cache nor kept in it.
         """
-        how = "alone" if self.way.name == "alone" else "" if settled else "together"
-        asked = self._asked(question, how, time)
-        store = None if anew else self._known
-        better = [self._asked(question, "", time)] if how == "together" and self.way.name == "settled" else []
+        how = "sequential" if self.mode.name == "sequential" else "" if verified else "batched"
+        asked = self._identity(question, how, repeat)
+        cache = None if fresh else self._cache
+        better = [self._identity(question, "", repeat)] if how == "batched" and self.mode.name == "verified" else []
         for each in (*better, asked):
-            row, earlier = store.look(each) if store is not None else (None, False)
+            row, earlier = cache.look(each) if cache is not None else (None, False)
             if row:
                 return replace(Reply(**row), cached=earlier)
-        given = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
+        reply = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
         if self._cut:
             raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same
-        given = replace(given, settled=settled)
-        if store is not None:
-            store.put(asked, msgspec.to_builtins(given))
-        return given
+        reply = replace(reply, verified=verified)
+        if cache is not None:
+            cache.put(asked, msgspec.to_builtins(reply))
+        return reply
 
     def abort(self) -> None:
         """End what is under way."""
@@ -67,24 +66,24 @@ class Asking:
         if self._client is not None:
             self._client.abort()
 
-    def keep(self) -> None:
-        """Write what is to be remembered."""
-        if self._known is not None:
-            self._known.flush()
+    def flush(self) -> None:
+        """Write what is to be cached."""
+        if self._cache is not None:
+            self._cache.flush()
 
     def close(self) -> None:
-        """Keep what was answered, and let go of the server."""
-        if self._known is not None:
-            self._known.close()
+        """Write what is to be cached, and let go of the server."""
+        if self._cache is not None:
+            self._cache.close()
         if self._client is not None:
             self._client.close()
 
-    def _asked(self, question: Question, how: str, time: str) -> Json:
-        """What is asked, but for the name that a server was given for this run."""
+    def _identity(self, question: Question, how: str, repeat: str) -> Json:
+        """What identifies an answer: all that is asked, but for the name that a server was given for this run."""
         body = request(
             self._host.server, question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how
         )
-        return {"chat": {key: value for key, value in body.items() if key != "model"}, "how": how, "time": time}
+        return {"chat": {key: value for key, value in body.items() if key != "model"}, "how": how, "repeat": repeat}
 
     def _connected(self) -> Client:
         with self._lock:

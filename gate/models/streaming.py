@@ -25,11 +25,11 @@ def probe(server: Server, cases: Sequence[Case], *, timeout: float) -> Streaming
     begun = time.perf_counter()
     try:
         with Client(server, timeout=min(timeout, PATIENCE)) as client:
-            told = [client.stream(case.messages, tools=case.tools, max_tokens=TOKENS) for case in cases][1:]
+            streamed = [client.stream(case.messages, tools=case.tools, max_tokens=TOKENS) for case in cases][1:]
     except AskError as error:
         return Streaming(_since(begun), why=f"not possible: {error}")
-    first = [each.first for each in told if each.first is not None]
-    rates = [each.rate for each in told if each.rate is not None]
+    first = [each.first for each in streamed if each.first is not None]
+    rates = [each.rate for each in streamed if each.rate is not None]
     if not first:
         return Streaming(_since(begun), why="no case, or none with a streamed token")
     return Streaming(

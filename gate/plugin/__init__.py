@@ -1,17 +1,22 @@
 """`pytest --model PATH`: options, the marker, and which part of the work this process has.
 
 Without `--model` nothing is registered and pytest runs as ever. With it, one process owns the server and the
-verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.collect): the same process
-when there is one, the controller and its workers under xdist. Carries values, decides nothing.
+verdict (gate.plugin.run), and the processes that run tests ask and score (gate.plugin.ask): the same process when
+there is one, the controller and its workers under xdist.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from gate.plugin import pytest_internals
+
+Number = TypeVar("Number", int, float)
 WEEK = 7 * 24 * 3600.0
 PATHS = ("--model", "--base", "--against", "--train", "--judge", "--gate-runs", "--gate-registry")
 """Options whose value can be a path."""
@@ -42,13 +47,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--train", metavar="FILE", dest="gate_train", help="training rows, to look for cases in them")
     group.addoption("--served-name", metavar="NAME", dest="gate_served_name", default="", help="a URL's model name")
     group.addoption(
-        "--gate-timeout", metavar="S", type=_seconds, default=600.0, help="seconds for one answer (default %(default)s)"
+        "--gate-timeout",
+        metavar="S",
+        type=_limited(float, WEEK),
+        default=600.0,
+        help="seconds for one answer (default %(default)s)",
     )
     group.addoption(
-        "--gate-start-timeout", metavar="S", type=_seconds, default=600.0, help="seconds to load (default %(default)s)"
+        "--gate-start-timeout",
+        metavar="S",
+        type=_limited(float, WEEK),
+        default=600.0,
+        help="seconds to load (default %(default)s)",
     )
     group.addoption(
-        "--gate-context", metavar="N", type=_tokens, default=8192, help="llama.cpp's context of a request (%(default)s)"
+        "--gate-context",
+        metavar="N",
+        type=_limited(int, 2**31 - 1),
+        default=8192,
+        help="llama.cpp's context of a request (%(default)s)",
     )
     group.addoption(
         "--gate-runs", metavar="DIR", default="runs", help="folder for reports and logs (default %(default)s/)"
@@ -66,24 +83,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="without a path argument, ask the suites that pyproject.toml demands for this slot",
     )
     group.addoption(
-        "--gate-blame",
+        "--gate-attribution",
         choices=("on", "off"),
         default="on",
-        help="ask each miss once more, raw, and say where its fault lies (default %(default)s)",
+        help="ask each miss once more, raw, and name the stage at which it went wrong (default %(default)s)",
     )
     group.addoption(
         "--gate-raw", action="store_true", help="ask every case raw, too, without parser and grammar: a second rate"
     )
     group.addoption(
-        "--gate-ahead",
+        "--gate-concurrency",
         metavar="N",
-        type=_count,
+        type=_limited(int, 1024),
         help="requests under way at once, of all processes (default: as many as the server decodes together)",
     )
     group.addoption(
-        "--gate-alone",
+        "--gate-sequential",
         action="store_true",
-        help="ask every case alone, one after another, instead of many at once and alone what was not sure",
+        help="ask every case one after another, instead of many at once and again what was not sure",
     )
     group.addoption(
         "--gate-fail-fast",
@@ -91,7 +108,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="stop as soon as a test cannot meet its demands any more; cases missed in earlier runs are asked first",
     )
     group.addoption(
-        "--gate-fresh", action="store_true", help="ask anew also what this checkpoint has answered in an earlier run"
+        "--gate-fresh", action="store_true", help="ask again also what this checkpoint has answered in an earlier run"
     )
     group.addoption(
         "--judge",
@@ -113,7 +130,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
     model outside of the project it would miss the project's configuration. (_pytest/config/findpaths.py)
     """
     given = list(config.invocation_params.args)
-    joined = given if hasattr(config, "workerinput") else _joined(given)  # a folder may be there now that was not
+    joined = given if pytest_internals.is_worker(config) else _joined(given)  # a folder may be there now that was not
     return None if joined == given else pytest.main(joined, plugins=config.invocation_params.plugins)
 
 
@@ -129,42 +146,48 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "python -O (or PYTHONOPTIMIZE) leaves asserts out, and they are what scores: run without"
         )
-    if config.getoption("gate_raw") and config.getoption("gate_blame") == "off":
-        raise pytest.UsageError("--gate-raw asks what --gate-blame=off leaves out: give one of them")
+    if config.getoption("gate_raw") and config.getoption("gate_attribution") == "off":
+        raise pytest.UsageError("--gate-raw asks what --gate-attribution=off leaves out: give one of them")
     _default_to_suites(config)
-    processes, at_once = len(config.getoption("tx", None) or []), config.getoption("gate_ahead")
+    processes, at_once = pytest_internals.workers(config), config.getoption("gate_concurrency")
     if at_once is not None and 1 < at_once < processes:
         raise pytest.UsageError(
-            f"--gate-ahead {at_once}: each of {processes} processes asks; give {processes} or more, or 1"
+            f"--gate-concurrency {at_once}: each of {processes} processes asks; give {processes} or more, or 1"
         )
-    worker = hasattr(config, "workerinput")
-    controller = config.pluginmanager.hasplugin("dsession")
-    if not controller:
-        from gate.plugin.collect import Ask
-
-        config.pluginmanager.register(Ask(config), "gate-ask")
-    if not worker:
-        from gate.plugin.run import Run
-
-        config.pluginmanager.register(Run(config, controller=controller), "gate-run")
+    _register(config)
 
 
-def _seconds(text: str) -> float:
-    if not 0 < float(text) <= WEEK:
-        raise ValueError(text)
-    return float(text)
+def _register(config: pytest.Config) -> None:
+    """Register the hooks of this process's role: alone, controller or worker."""
+    from gate.plugin import ask, failed_first, hosting
+    from gate.plugin.prepare import prepare
+    from gate.plugin.run import RunHooks
+    from gate.plugin.state import RUN, Asking
+
+    if pytest_internals.is_worker(config):
+        worker = config.workerinput  # type: ignore[attr-defined]
+        host, lock, missed = hosting.received(config, worker["gate"])
+        asking = Asking(config, missed)
+        ask.begin(asking, host, processes=worker["workercount"], lock=lock)
+        config.pluginmanager.register(ask.AskHooks(asking))
+        return
+    controller = pytest_internals.is_controller(config)
+    own = None if controller else Asking(config, failed_first.missed(config))
+    config.stash[RUN] = run = prepare(config, own)
+    config.pluginmanager.register(RunHooks(run))
+    if own is not None:
+        config.pluginmanager.register(ask.AskHooks(own))  # last, for it packs a report before RunHooks unpacks it
 
 
-def _tokens(text: str) -> int:
-    if not 0 < int(text) < 2**31:
-        raise ValueError(text)
-    return int(text)
+def _limited(kind: Callable[[str], Number], most: Number) -> Callable[[str], Number]:
+    """A parser of numbers above 0, up to `most`."""
 
+    def number(text: str) -> Number:
+        if not 0 < (value := kind(text)) <= most:
+            raise ValueError(text)
+        return value
 
-def _count(text: str) -> int:
-    if not 0 < int(text) <= 1024:
-        raise ValueError(text)
-    return int(text)
+    return number
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -1,13 +1,11 @@
-"""After the tests, in the process that owns the server: ask the misses once more, raw, and name each one's stage."""
+"""The stage `attribute`: ask the misses once more, raw, and name the stage at which each went wrong."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import pytest
@@ -17,90 +15,86 @@ from gate.models import raw_completion
 from gate.models.client import Client
 from gate.models.runtime import named
 from gate.plugin import hosting
-from gate.plugin.hosting import Hosting
-from gate.plugin.progress import progress
-from gate.types import Attribution, Checkpoint, Question, Raw, Result, Server
+from gate.plugin.pytest_internals import progress
+from gate.plugin.state import Run
+from gate.types import HELD_OUT, Attribution, Question, Raw, Result, Server
 
 DOUBTED = ("parser", "server", "stop", "grammar")
-"""Stages that are said only after the case was asked raw alone: in a batch another text can come out."""
-
-
-class Blaming:
-    """Which results are asked raw, what was asked, and what came of it."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._asked = mode(config)
-        self._questions: dict[int, Question] = {}
-        self._told: set[int] = set()
-        self._raws: dict[int, Raw] = {}
-        self._problems: dict[int, str] = {}
-        self._seconds = 0.0
-
-    def hear(self, report: pytest.TestReport, number: int) -> None:
-        """Keep what the result with this number was asked."""
-        if question := report.__dict__.pop("gate_question", None):
-            self._questions[number] = Question(**json.loads(question))
-
-    def look(self, results: list[Result], model: Hosting, checkpoint: Checkpoint) -> None:
-        """Put their stages into the results. What cannot be asked stays without one, and is counted with the reason."""
-        if not self._questions or model.host is None:
-            return
-        begun, about = time.perf_counter(), model.host.about
-        store = hosting.known(self._config, about) if about is not None else None
-        rows = {n: store.get(self._asks(n)) if store is not None else None for n in sorted(self._questions)}
-        told = {n: Raw(**row) for n, row in rows.items() if row is not None}
-        self._judge(results, list(told), list(told.values()), model.host.server)
-        if new := [n for n in rows if n not in told]:
-            self._ask(results, new, model.start(), checkpoint)
-        for n, answer in self._raws.items():
-            if store is not None and n not in told:
-                store.put(self._asks(n), msgspec.to_builtins(answer))
-        if store is not None:
-            store.close()
-        self._seconds = time.perf_counter() - begun
-
-    def _asks(self, number: int) -> list[Any]:
-        return ["raw", msgspec.to_builtins(self._questions[number])]
-
-    def _ask(self, results: list[Result], numbers: list[int], server: Server, checkpoint: Checkpoint) -> None:
-        say, folder = progress(self._config), checkpoint.tokenizer
-        with Client(server, timeout=self._config.getoption("gate_timeout")) as client:
-            say(f"blame … 0/{len(numbers)}")
-            asked = raw_completion.prompts(client, folder, [self._questions[number] for number in numbers])
-            tell = _teller(say, "blame …", len(numbers))
-            self._judge(results, numbers, raw_completion.answers(client, folder, asked, alone=False, tell=tell), server)
-            doubted = [(n, each) for n, each in zip(numbers, asked, strict=True) if results[n].stage in DOUBTED]
-            tell = _teller(say, "blame … asked again, alone:", len(doubted))
-            sure = raw_completion.answers(client, folder, [each for _, each in doubted], alone=True, tell=tell)
-            self._judge(results, [number for number, _ in doubted], sure, server)
-
-    def made(self) -> Attribution:
-        """What the report says of it: who was asked, how long it took, and why some have no stage."""
-        problems = Counter(self._problems.values())
-        if missing := len(self._questions.keys() - self._told - self._problems.keys()):
-            problems["the run ended before they were asked"] = missing
-        return Attribution(self._asked, round(self._seconds, 3), dict(problems))
-
-    def _judge(self, results: list[Result], numbers: list[int], raws: list[Raw], server: Server) -> None:
-        for number, answer in zip(numbers, raws, strict=True):
-            if problem := answer.problem or _other_prompt(results[number], answer):
-                results[number], self._problems[number] = replace(results[number], stage="", raw=None), problem
-                continue
-            question = self._questions[number]
-            constrained = named(server.runtime).constrained and bool(question.tools)
-            results[number] = attribution.judged(results[number], question, answer, constrained=constrained)
-            self._told.add(number)
-            self._raws[number] = answer
-            if not results[number].hit and not results[number].stage:
-                self._problems[number] = "a pattern of the case takes too long on the raw text"
+"""Stages that are reported only after the case was asked raw by itself: in a batch another text can come out."""
 
 
 def mode(config: pytest.Config) -> str:
     """Which results are asked raw: `off`, `misses` or `all`."""
-    if config.getoption("gate_blame") == "off":
+    if config.getoption("gate_attribution") == "off":
         return "off"
     return "all" if config.getoption("gate_raw") else "misses"
+
+
+def wanted(config: pytest.Config, result: Result) -> bool:
+    """Is a result to be asked raw?"""
+    which = mode(config)
+    return result.split != HELD_OUT and (which == "all" or (which == "misses" and not result.hit))
+
+
+def attribute(run: Run) -> None:
+    """Put stages into the results. What cannot be asked stays without one, and says why."""
+    asked = {number: each.question for number, each in enumerate(run.scored) if each.question is not None}
+    if not asked or run.host is None:
+        return
+    begun, about = time.perf_counter(), run.host.about
+    cache = hosting.cache(run.config, about) if about is not None else None
+    rows = {number: cache.get(_identity(each)) for number, each in asked.items()} if cache is not None else {}
+    cached = {number: Raw(**row) for number, row in rows.items() if row is not None}
+    _judge(run, cached, run.host.server)
+    if new := {number: each for number, each in asked.items() if number not in cached}:
+        for number, answer in _ask(run, new, hosting.start(run)).items():
+            if cache is not None and not run.scored[number].unattributed:
+                cache.put(_identity(new[number]), msgspec.to_builtins(answer))
+    if cache is not None:
+        cache.close()
+    run.attribution_seconds = time.perf_counter() - begun
+
+
+def summary(run: Run) -> Attribution:
+    """What the report says of it: which were asked, how long it took, and why some have no stage."""
+    problems = Counter(each.unattributed for each in run.scored if each.question is not None and each.unattributed)
+    return Attribution(mode(run.config), round(run.attribution_seconds, 3), dict(problems))
+
+
+def _identity(question: Question) -> list[object]:
+    return ["raw", msgspec.to_builtins(question)]
+
+
+def _ask(run: Run, asked: dict[int, Question], server: Server) -> dict[int, Raw]:
+    """The raw answer to each question: all in a batch, and those that came out doubtful once more by themselves."""
+    say, folder = progress(run.config), run.artifact.checkpoint.tokenizer
+    with Client(server, timeout=run.config.getoption("gate_timeout")) as client:
+        say(f"attribution … 0/{len(asked)}")
+        prompts = dict(zip(asked, raw_completion.prompts(client, folder, list(asked.values())), strict=True))
+        tell = _teller(say, "attribution …", len(prompts))
+        batched = raw_completion.answers(client, folder, list(prompts.values()), alone=False, tell=tell)
+        raws = dict(zip(prompts, batched, strict=True))
+        _judge(run, raws, server)
+        doubted = {number: each for number, each in prompts.items() if run.scored[number].result.stage in DOUBTED}
+        tell = _teller(say, "attribution … asked again, one at a time:", len(doubted))
+        single = raw_completion.answers(client, folder, list(doubted.values()), alone=True, tell=tell)
+        again = dict(zip(doubted, single, strict=True))
+        _judge(run, again, server)
+    return raws | again
+
+
+def _judge(run: Run, raws: dict[int, Raw], server: Server) -> None:
+    for number, answer in raws.items():
+        scored = run.scored[number]
+        problem = answer.problem or _other_prompt(scored.result, answer)
+        if problem or scored.question is None:
+            result = replace(scored.result, stage="", raw=None)
+        else:
+            constrained = named(server.runtime).constrained and bool(scored.question.tools)
+            result = attribution.judged(scored.result, scored.question, answer, constrained=constrained)
+            if not result.hit and not result.stage:
+                problem = "a pattern of the case takes too long on the raw text"
+        run.scored[number] = replace(scored, result=result, unattributed=problem)
 
 
 def _teller(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:

@@ -15,26 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from gate.plugin.state import FIELD
 from gate.registry import holdout_reuse
 from gate.types import HELD_OUT, Contract, Reply, Result
 
 SEALED_CALL = {"name": "(held out)", "arguments": {}}
-TALKATIVE = {
-    "usepdb": "--pdb",
-    "trace": "--trace",
-    "debug": "--debug",
-    "setupshow": "--setup-show",
-    "setupplan": "--setup-plan",
-    "setuponly": "--setup-only",
-    "fulltrace": "--full-trace",
-}
-"""pytest's options that show what a test sees, whatever its report hides."""
-
-
-def refuse_talk(config: pytest.Config) -> None:
-    """Raises UsageError for options that would show single cases."""
-    if given := [flag for name, flag in TALKATIVE.items() if config.getoption(name, None)]:
-        raise pytest.UsageError(f"{given[0]} and --model do not go together: it shows held-out cases; script a model")
 
 
 def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> list[Contract]:
@@ -48,8 +33,8 @@ def numbered(contracts: Sequence[Contract], registry: Path, checkpoint: str) -> 
     ]
 
 
-def told(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
-    """The results of which sums may be told: held-out ones only where all were asked and counted."""
+def countable(contracts: Sequence[Contract], results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results that sums may count: held-out ones only where all were asked and the attempt is recorded."""
     asked = Counter((result.test, result.case) for result in results)
     whole = {
         each.test
@@ -75,8 +60,7 @@ def hide(report: pytest.TestReport) -> str:
     report.sections = []
     report.duration, report.stop = 0.0, report.start  # a sure hit has been asked before, and takes no time
     if report.when == "call":
-        report.gate_hit = None  # type: ignore[attr-defined]
-        report.user_properties = [*(each for each in report.user_properties if each[0] != "gate"), ("gate", HELD_OUT)]
+        report.user_properties = [*(each for each in report.user_properties if each[0] != FIELD), (FIELD, HELD_OUT)]
     if not report.failed:
         return ""
     report.outcome, report.longrepr = "passed", None

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta, Struct, field, structs
 
 from gate.errors import GateError
-from gate.models.batch_invariance import WAYS
+from gate.models.batch_invariance import MODES
 from gate.system import typed
 from gate.system.hashing import sha256
 
 SECTION = "pytest-gate"
 Paths = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
 if TYPE_CHECKING:
-    Way = str
+    Mode = str
 else:
-    Way = Literal[WAYS]
+    Mode = Literal[MODES]
 
 
 class PolicyError(GateError):
@@ -36,9 +36,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     min_cases: Annotated[int, Meta(ge=0)] = 20
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
-    """Demand that the determinism canary found all answers equal: alone, batched and cold."""
-    asked: Way = WAYS[0]
-    """The laxest way to ask that is accepted (gate.models.batch_invariance.WAYS): together, settled or alone."""
+    """Demand that the determinism probe found all answers equal: alone, batched and cold."""
+    asked: Mode = MODES[0]
+    """The laxest mode of asking that is accepted: batched, verified or sequential (gate.models.batch_invariance)."""
     cached: bool = False
     """Accept answers that were given in an earlier run."""
     slots: dict[str, Paths] = {}

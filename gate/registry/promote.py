@@ -16,7 +16,7 @@ from gate.errors import CaseError, GateError, ReportError
 from gate.grading.paired import lowered, unreplaced
 from gate.grading.verdict import decide
 from gate.judge import rubric
-from gate.models.batch_invariance import WAYS
+from gate.models.batch_invariance import MODES
 from gate.registry import contaminated, holdout_reuse, policy, release, signing, slots
 from gate.registry.policy import Policy
 from gate.registry.release import Evidence
@@ -248,9 +248,9 @@ def _against_policy(evidence: Report, kind: Kind, rules: Policy) -> tuple[str, .
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
     if kind.preflight and not evidence.made.preflight:
         reasons.append("the report holds no preflight: grade it again")
-    way = evidence.made.ask_mode.name if evidence.made.ask_mode else WAYS[0]
-    if WAYS.index(way) < WAYS.index(rules.asked):
-        reasons.append(f"its cases were asked {way}, and the policy demands {rules.asked}")
+    mode = evidence.made.ask_mode.name if evidence.made.ask_mode else MODES[0]
+    if MODES.index(mode) < MODES.index(rules.asked):
+        reasons.append(f"its cases were asked {mode}, and the policy demands {rules.asked}")
     known = sum(any(reply.cached for reply in result.replies) for result in evidence.results)
     if known and not rules.cached:
         reasons.append(f"{known} of its answers are from an earlier run: grade it again with --gate-fresh")

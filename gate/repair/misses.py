@@ -26,7 +26,7 @@ ADVICE = {
 """What to mend instead, by the stage of a miss (gate.grading.attribution): rows for it would retrain a healthy
 model."""
 CHANGED = "was changed since it was asked: grade again"
-OFF, UNTOLD = "grade without --gate-blame=off", "grade again; the report does not say why it was not told"
+OFF, UNTOLD = "grade without --gate-attribution=off", "grade again; the report does not say why it was not told"
 DIFFERENT = "its misses have different stages ({}): mend what is no `model` first, then grade again"
 
 
@@ -73,7 +73,7 @@ class _Asked:
     cases: str
     case: Case | None
     result: Result
-    blame: Attribution | None
+    made: Attribution | None
     """What its report says of stages: whose were asked, and why some have none."""
     at: datetime
     """When its report was begun."""
@@ -175,16 +175,16 @@ def _advice(each: _Asked, stages: set[str]) -> str:
     if len(stages) > 1:
         return DIFFERENT.format(", ".join(sorted(stage or "not told" for stage in stages)))
     if not each.result.stage:
-        return f"not told: {_untold(each.blame)}"
+        return f"not told: {_untold(each.made)}"
     return ADVICE.get(each.result.stage, f"stage {each.result.stage}: no rows are built for it")
 
 
-def _untold(blame: Attribution | None) -> str:
-    """Why a miss has no stage: blame was off, or could not be asked."""
-    if blame is not None and blame.asked == "off":
+def _untold(made: Attribution | None) -> str:
+    """Why a miss has no stage: attribution was off, or could not be asked."""
+    if made is not None and made.asked == "off":
         return OFF
-    problems = list(blame.problems) if blame is not None else []
-    return f"blame could not be asked ({'; '.join(problems)}): mend that and grade again" if problems else UNTOLD
+    problems = list(made.problems) if made is not None else []
+    return f"attribution could not be asked ({'; '.join(problems)}): fix that and grade again" if problems else UNTOLD
 
 
 def _case(file: CaseFile, contract: Contract, result: Result) -> Case | None:

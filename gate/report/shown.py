@@ -118,7 +118,7 @@ def _totals(results: Sequence[Result]) -> Totals:
     return Totals(
         results=len(results),
         held_out_misses=sum(not result.hit and result.split == HELD_OUT for result in results),
-        asked_again=sum(any(reply.settled for reply in result.replies) for result in results),
+        asked_again=sum(any(reply.verified for reply in result.replies) for result in results),
         cached=sum(all(reply.cached for reply in result.replies) for result in results),
         seconds=Seconds(
             quantile(warm, 0.5), quantile(warm, 0.95), len(cold), quantile(cold, 0.5), max(cold, default=0.0)

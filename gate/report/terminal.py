@@ -125,9 +125,9 @@ def _attribution(shown: Shown) -> str:
     if not misses or made is None:
         return ""
     if made.asked == "off":
-        return "blame: off (--gate-blame=off): no stages"
+        return "attribution: off (--gate-attribution=off): no stages"
     stages = Counter(result.stage or "not told" for result in misses).most_common()
-    lines = [f"blame: {', '.join(f'{stage} {count}' for stage, count in stages)}"]
+    lines = [f"attribution: {', '.join(f'{stage} {count}' for stage, count in stages)}"]
     lines += [f"  not told {count} times: {_cut(why)}" for why, count in made.problems.items()]
     return "\n".join(clean(line) for line in lines)
 
@@ -151,14 +151,14 @@ def _ask_mode(shown: Shown) -> str:
     if mode is None:
         return ""
     told = [f"asked {'one at a time' if mode.at_once == 1 else str(mode.at_once) + ' at once'}"]
-    if mode.name == "settled":
+    if mode.name == "verified":
         sure = "" if mode.bound is None else f", and hits with margins up to {mode.bound:.3f} nats"
-        share = f"{totals.asked_again} of {totals.results} alone: misses{sure}"
+        share = f"{totals.asked_again} of {totals.results} verified: misses{sure}"
         told.append(f"{share} ({mode.lost} lost and {mode.won} won by it)")
     if mode.why:
         told.append(clean(mode.why))
     if totals.cached:
-        told.append(f"{totals.cached} of {totals.results} known from earlier runs (--gate-fresh asks anew)")
+        told.append(f"{totals.cached} of {totals.results} cached from earlier runs (--gate-fresh asks again)")
     return "; ".join(told) + (f"\nstopped early: {clean(shown.made.stopped)}" if shown.made.stopped else "")
 
 

@@ -61,7 +61,7 @@ def test_each_miss_gets_its_stage(project: Project, how: tuple[str, ...], rule: 
         "seconds": pytest.approx(5, abs=5),
         "problems": {},
     }
-    result.stdout.fnmatch_lines([f"MISS test_calls::test_calls ls (dev), stage {stage}", f"blame: {stage} 1"])
+    result.stdout.fnmatch_lines([f"MISS test_calls::test_calls ls (dev), stage {stage}", f"attribution: {stage} 1"])
 
 
 def test_raw_asks_every_case_both_ways_and_shows_both_rates(project: Project, how: tuple[str, ...]) -> None:
@@ -82,22 +82,22 @@ def test_without_misses_nothing_is_asked_and_nothing_is_said(project: Project) -
     project.script(right("pwd") | {"raw": {"die": True}}, right("ls") | {"raw": {"die": True}})
     result = project.run()
     assert result.ret == 0
-    result.stdout.no_fnmatch_line("*blame*")
+    result.stdout.no_fnmatch_line("*attribution*")
 
 
 def test_switched_off_the_report_says_so(project: Project, how: tuple[str, ...]) -> None:
     project.script(right("pwd"), {"user": "ls", "content": "no", "raw": {"die": True}})
-    result = project.run(*how, "--gate-blame=off")
+    result = project.run(*how, "--gate-attribution=off")
     assert last_line(result).startswith("BELOW_FLOOR: 1/2")
     assert results(project)["ls"]["stage"] == ""
     assert project.report()["made"]["attribution"]["asked"] == "off"
-    result.stdout.fnmatch_lines(["blame: off*"])
+    result.stdout.fnmatch_lines(["attribution: off*"])
 
 
 def test_off_and_raw_together_are_refused(project: Project) -> None:
-    result = project.run("--gate-blame=off", "--gate-raw")
+    result = project.run("--gate-attribution=off", "--gate-raw")
     assert result.ret == 4
-    assert "--gate-raw asks what --gate-blame=off leaves out" in result.stderr.str()
+    assert "--gate-raw asks what --gate-attribution=off leaves out" in result.stderr.str()
 
 
 def test_a_server_that_does_not_tell_its_prompts_leaves_no_stage_and_the_reason(
@@ -109,7 +109,7 @@ def test_a_server_that_does_not_tell_its_prompts_leaves_no_stage_and_the_reason(
     assert results(project)["ls"]["stage"] == ""
     (reason,) = project.report()["made"]["attribution"]["problems"]
     assert "no tokenizer" in reason
-    result.stdout.fnmatch_lines(["blame: not told 1", "  not told 1 times: mlx_lm.server does not tell*"])
+    result.stdout.fnmatch_lines(["attribution: not told 1", "  not told 1 times: mlx_lm.server does not tell*"])
 
 
 def test_several_requests_are_blamed_by_the_last(project: Project, how: tuple[str, ...]) -> None:
@@ -156,7 +156,7 @@ def test_ctrl_c_under_blame_writes_an_incomplete_report(project: Project, how: t
     running = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert running.stdout is not None
     for line in running.stdout:
-        if line.startswith("gate: blame"):
+        if line.startswith("gate: attribution"):
             break
     time.sleep(0.3)
     begun = time.monotonic()

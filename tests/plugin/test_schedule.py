@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gate.models import batch_invariance
-from gate.plugin.schedule import TRIED
+from gate.plugin.ask import TRIED
 from gate.report import io as reports
 from gate.types import AskMode, Report
 from tests.project import SUITE, Project, a_case, right
@@ -109,8 +109,8 @@ def test_misses_and_unsure_hits_are_asked_again_alone_and_all_else_once(project:
     assert project.run(*how).ret == 0
     told = last(project)
     mode = told.made.ask_mode
-    assert mode == AskMode("settled", mode.at_once, batch_invariance.LEAST)
-    assert {each.case for each in told.results if each.replies[0].settled} == {"case-3", "case-5"}
+    assert mode == AskMode("verified", mode.at_once, batch_invariance.LEAST)
+    assert {each.case for each in told.results if each.replies[0].verified} == {"case-3", "case-5"}
     assert [each.case for each in told.results if not each.hit] == ["case-3"]
     assert len(told.results) == 12
 
@@ -130,32 +130,32 @@ def test_an_answer_that_changes_above_the_bound_closes_the_gate(project: Project
     project.suite(floor=0.5)
     assert project.run(*how).ret == 1
     (broke,) = last(project).breaks
-    assert "--gate-alone" in broke.what
+    assert "--gate-sequential" in broke.what
 
 
 def test_alone_asks_one_at_a_time_and_settles_nothing(project: Project, how: tuple[str, ...]) -> None:
     filled(project, 8, case_1={"calls": []})
-    project.run("--gate-alone", *how)
+    project.run("--gate-sequential", *how)
     told = last(project)
-    assert told.made.ask_mode == AskMode("alone", 1)
-    assert not any(each.replies[0].settled for each in told.results)
+    assert told.made.ask_mode == AskMode("sequential", 1)
+    assert not any(each.replies[0].verified for each in told.results)
 
 
 def test_a_server_without_log_probabilities_is_asked_together_and_the_report_says_so(project: Project) -> None:
     out = project.run()
     out.stdout.fnmatch_lines(["*8 at once; the server gives no log-probabilities*"])
-    assert last(project).made.ask_mode.name == "together"
+    assert last(project).made.ask_mode.name == "batched"
 
 
 def test_many_are_under_way_at_once(project: Project) -> None:
     filled(project, 40)
     slow = [right(name) | SURE | {"seconds": 0.25} for name in names(40)]
     project.script(*slow)
-    project.run("--gate-ahead", "20")
+    project.run("--gate-concurrency", "20")
     many = last(project)
     assert many.made.ask_mode.at_once == 20
     assert sum(each.seconds for each in many.results) > 9.9
-    project.run("--gate-ahead", "1")
+    project.run("--gate-concurrency", "1")
     one = last(project)
     assert one.made.seconds > many.made.seconds + 5
 
@@ -181,7 +181,7 @@ def test_a_test_that_asks_something_else_is_not_asked_ahead_for_long(project: Pr
     slow = [right(name) | SURE | {"log": True, "seconds": 0.05} for name in names(60)]
     project.script({"user": "something else", "content": "x", "gap": 2.0}, *slow)
     project.suite(LAZY)
-    assert project.run("--gate-ahead", "2").ret == 0
+    assert project.run("--gate-concurrency", "2").ret == 0
     assert len(asked(project)) < 20
 
 
@@ -192,7 +192,7 @@ def test_what_is_known_is_not_asked_and_nothing_is_served(project: Project) -> N
     first = last(project)
     out = project.run(fresh=False)
     assert out.ret == 0
-    out.stdout.fnmatch_lines(["*10 of 10 known from earlier runs (--gate-fresh asks anew)*"])
+    out.stdout.fnmatch_lines(["*10 of 10 cached from earlier runs (--gate-fresh asks again)*"])
     second = last(project)
     assert all(reply.cached for each in second.results for reply in each.replies)
     assert not any(reply.cached for each in first.results for reply in each.replies)
@@ -237,7 +237,7 @@ def test_a_run_that_was_killed_goes_on(project: Project) -> None:
     slow = [right(name) | SURE | {"seconds": 0.3} for name in names(30)]
     project.script(*slow)
     child = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--model", "scripted:answers.jsonl", "--gate-ahead", "2"],
+        [sys.executable, "-m", "pytest", "--model", "scripted:answers.jsonl", "--gate-concurrency", "2"],
         cwd=project.path, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -245,7 +245,7 @@ def test_a_run_that_was_killed_goes_on(project: Project) -> None:
         time.sleep(0.05)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    project.run("--gate-ahead", "2", fresh=False)
+    project.run("--gate-concurrency", "2", fresh=False)
     told = last(project)
     known = sum(each.replies[0].cached for each in told.results)
     assert 6 <= known < 30
@@ -265,7 +265,7 @@ def _stored() -> int:
 def test_fail_fast_stops_when_it_is_certain_and_says_what_was_not_asked(project: Project, how: tuple[str, ...]) -> None:
     filled(project, 40, **{f"case_{number}": {"calls": []} for number in range(20)})
     project.suite(floor=0.9)
-    out = project.run("--gate-fail-fast", "--gate-ahead", "2", *how)
+    out = project.run("--gate-fail-fast", "--gate-concurrency", "2", *how)
     assert out.ret == 1
     out.stdout.fnmatch_lines(["*stopped early: suites/test_calls.py::test_calls:*at most, below the floor 0.9*"])
     assert out.outlines[-1].startswith("BELOW_FLOOR")
@@ -276,8 +276,8 @@ def test_fail_fast_stops_when_it_is_certain_and_says_what_was_not_asked(project:
 def test_fail_fast_asks_first_what_was_missed_before(project: Project, how: tuple[str, ...]) -> None:
     slow = {name.replace("-", "_"): {"seconds": 0.1} for name in names(20)}  # so that the stop reaches workers in time
     filled(project, 20, **slow | {"case_17": {"calls": []}})
-    project.run("--gate-alone")
-    out = project.run("--gate-fail-fast", "--gate-alone", *how)
+    project.run("--gate-sequential")
+    out = project.run("--gate-fail-fast", "--gate-sequential", *how)
     assert out.ret == 1
     told = last(project)
     assert "case-17" in {each.case for each in told.results}
@@ -359,11 +359,11 @@ def test_a_promotion_takes_no_answers_from_earlier_runs_unless_policy_says_so(pr
     done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "25 of its answers are from an earlier run" in done.stderr
-    (project.path / "pyproject.toml").write_text('[tool.pytest-gate]\ncached = true\nasked = "alone"\n')
+    (project.path / "pyproject.toml").write_text('[tool.pytest-gate]\ncached = true\nasked = "sequential"\n')
     done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "asked settled, and the policy demands alone" in done.stderr
-    (project.path / "pyproject.toml").write_text('[tool.pytest-gate]\ncached = true\nasked = "settled"\n')
+    assert "asked verified, and the policy demands sequential" in done.stderr
+    (project.path / "pyproject.toml").write_text('[tool.pytest-gate]\ncached = true\nasked = "verified"\n')
     done = subprocess.run(command, cwd=project.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -378,7 +378,8 @@ def test_held_out_cases_are_told_in_one_order_whichever_were_asked_again(
     for missed in ("case-1", "case-3"):
         project.script(*[right(name) | SURE | ({"calls": []} if name == missed else {}) for name in names(6)])
         run = project.run(*how)
-        assert "again, alone: misses" not in "".join(line for line in run.outlines if line.startswith("gate: asking"))
+        asking = [line for line in run.outlines if line.startswith("gate: asking")]
+        assert "again, one at a time: misses" not in "".join(asking)
         orders.append([each.case for each in last(project).results if each.split == "held-out"])
     assert sorted(orders[0]) == ["case-1", "case-2", "case-3"]
     if not how:
@@ -451,7 +452,7 @@ def test_variables_that_give_a_server_options_make_other_answers(
 def test_what_was_seen_of_a_server_with_other_slots_is_not_believed(project: Project) -> None:
     filled(project, 4)
     started = []
-    for ahead in ((), (), ("--gate-ahead", "2")):
+    for ahead in ((), (), ("--gate-concurrency", "2")):
         project.run(*ahead, fresh=False)
         folder = max(project.reports(), key=lambda path: path.stat().st_mtime_ns).parent
         started.append((folder / "server.log").exists())
@@ -459,7 +460,7 @@ def test_what_was_seen_of_a_server_with_other_slots_is_not_believed(project: Pro
 
 
 def test_fewer_at_once_than_processes_is_refused(project: Project) -> None:
-    run = project.run("-n", "4", "--gate-ahead", "2")
+    run = project.run("-n", "4", "--gate-concurrency", "2")
     assert run.ret == 4
     assert "each of 4 processes asks" in run.stderr.str()
 
@@ -481,10 +482,10 @@ def test_where_most_must_be_asked_again_the_rest_is_asked_alone_at_once(project:
     count = 40
     project.cases(*[a_case(name) for name in names(count)])
     project.script(*[right(name) | SURE | {"gap": 0.01, "log": True, "seconds": 0.15} for name in names(count)])
-    assert project.run("--gate-ahead", "2").ret == 0
+    assert project.run("--gate-concurrency", "2").ret == 0
     told = last(project)
     assert len(told.results) == count
-    assert all(reply.settled for each in told.results for reply in each.replies)
+    assert all(reply.verified for each in told.results for reply in each.replies)
     times = Counter(asked(project))
     assert set(times) == set(names(count))
     streamed = 4  # once more, for the time to the first token
@@ -496,7 +497,7 @@ def test_what_was_asked_alone_at_once_is_known_again(project: Project) -> None:
     project.script(*[right(name) | SURE | {"gap": 0.01} for name in names(40)])
     for _ in range(2):
         assert project.run(fresh=False).ret == 0
-    assert all(reply.cached and reply.settled for each in last(project).results for reply in each.replies)
+    assert all(reply.cached and reply.verified for each in last(project).results for reply in each.replies)
     newest = max(project.reports(), key=lambda path: path.stat().st_mtime_ns)
     assert not (newest.parent / "server.log").exists()
 

@@ -100,7 +100,7 @@ def test_a_gguf_is_graded_on_a_real_llama_server(calls: Project, gguf: Path, how
 def test_what_was_seen_without_a_base_is_looked_at_anew_with_one(calls: Project, gguf: Path, base: Path) -> None:
     seen = []
     for more in ((), (), ("--base", str(base))):
-        calls.run(*more, "--gate-blame=off", model=str(gguf), fresh=False)
+        calls.run(*more, "--gate-attribution=off", model=str(gguf), fresh=False)
         newest = max(calls.reports(), key=lambda path: path.stat().st_mtime_ns)
         checks = json.loads(newest.read_text())["made"]["preflight"]
         seen.append(((newest.parent / "server.log").exists(), {row["id"] for row in checks if row["status"] == "ok"}))

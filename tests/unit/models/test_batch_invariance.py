@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gate.models import batch_invariance
-from gate.types import Determinism, Reply, Server
+from gate.types import AskMode, Determinism, Reply, Server
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 0.0, 200, 1.0, "{}")
 SERVER = Server("u", "m", "mlx_lm", {}, {}, at_once=8)
@@ -43,10 +43,10 @@ def test_drift_is_the_root_mean_square() -> None:
 
 
 @pytest.mark.parametrize(
-    ("margin", "settled", "sure"), [(0.6, False, True), (0.5, False, False), (None, False, False), (None, True, True)]
+    ("margin", "verified", "sure"), [(0.6, False, True), (0.5, False, False), (None, False, False), (None, True, True)]
 )
-def test_sure_is_above_the_bound_or_asked_alone(margin: float | None, settled: bool, sure: bool) -> None:
-    assert batch_invariance.sure([REPLY, replace(REPLY, margin=margin, settled=settled)], 0.5) is sure
+def test_sure_is_above_the_bound_or_asked_alone(margin: float | None, verified: bool, sure: bool) -> None:
+    assert batch_invariance.sure([REPLY, replace(REPLY, margin=margin, verified=verified)], 0.5) is sure
 
 
 def test_without_a_bound_nothing_is_asked_again() -> None:
@@ -61,13 +61,13 @@ def test_another_answer_above_the_bound_refutes_it() -> None:
     assert not batch_invariance.refuted(REPLY, changed, None)
 
 
-def test_the_way() -> None:
+def test_the_mode() -> None:
     told = Determinism(True, 0.0, drift=0.0, steps=40)
-    assert batch_invariance.way(SERVER, told, alone=False, at_once=None) == batch_invariance.Way(
-        "settled", 8, batch_invariance.LEAST
+    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=None) == AskMode(
+        "verified", 8, batch_invariance.LEAST
     )
-    assert batch_invariance.way(SERVER, told, alone=False, at_once=3).at_once == 3
-    assert batch_invariance.way(SERVER, told, alone=True, at_once=3) == batch_invariance.Way("alone", 1)
-    assert batch_invariance.way(SERVER, told, alone=False, at_once=1) == batch_invariance.Way("alone", 1)
-    together = batch_invariance.way(SERVER, Determinism(None, 0.0), alone=False, at_once=None)
-    assert (together.name, together.bound, bool(together.why)) == ("together", None, True)
+    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=3).at_once == 3
+    assert batch_invariance.ask_mode(SERVER, told, sequential=True, concurrency=3) == AskMode("sequential", 1)
+    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=1) == AskMode("sequential", 1)
+    batched = batch_invariance.ask_mode(SERVER, Determinism(None, 0.0), sequential=False, concurrency=None)
+    assert (batched.name, batched.bound, bool(batched.why)) == ("batched", None, True)

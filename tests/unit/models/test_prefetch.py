@@ -9,16 +9,16 @@ from concurrent.futures import CancelledError
 import pytest
 
 from gate.errors import AskError
-from gate.models.prefetch import Ahead, Wanted, key, ordered, wanted
+from gate.models.prefetch import Prefetch, Request, key, ordered
 from gate.types import Question, Reply
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 0.0, 200, None, "{}")
 
 
-def asked(text: str, *, system: str = "", tools: int = 0, test: str = "t", again: int = 1) -> Wanted:
+def asked(text: str, *, system: str = "", tools: int = 0, test: str = "t", again: int = 1) -> Request:
     head = [{"role": "system", "content": system}] if system else []
     question = Question([*head, {"role": "user", "content": text}], [{"n": tools}], 9)
-    return wanted(question, test, time=again)
+    return Request.of(question, test, repeat=again)
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
         self.seconds, self.asked, self.most, self._now = seconds, list[str](), 0, 0
         self._lock, self.cut = threading.Lock(), threading.Event()
 
-    def answer(self, each: Wanted) -> Reply:
+    def answer(self, each: Request) -> Reply:
         with self._lock:
             self.asked.append(str(each.question.messages[-1]["content"]))
             self._now += 1
@@ -40,62 +40,62 @@ class Server:
             raise AskError("no answer")
         return REPLY
 
-    def ahead(self, at_once: int = 4) -> Ahead:
-        return Ahead(self.answer, at_once=at_once, abort=self.cut.set)
+    def prefetch(self, concurrency: int = 4) -> Prefetch:
+        return Prefetch(self.answer, concurrency=concurrency, abort=self.cut.set)
 
 
 def alive() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "gate-ahead"]
+    return [thread for thread in threading.enumerate() if thread.name == "gate-prefetch"]
 
 
 def test_as_many_are_under_way_as_allowed_and_none_more() -> None:
     server, plan = Server(), [asked(str(number)) for number in range(20)]
-    ahead = server.ahead(3)
-    ahead.plan(plan)
-    assert [ahead.take(each.key) for each in plan] == [REPLY] * 20
+    prefetch = server.prefetch(3)
+    prefetch.plan(plan)
+    assert [prefetch.take(each.key) for each in plan] == [REPLY] * 20
     assert server.most == 3
-    ahead.stop()
+    prefetch.stop()
     assert not alive()
 
 
 def test_two_tests_over_one_case_ask_once_and_each_gets_the_answer() -> None:
-    server, ahead = Server(), None
-    ahead = server.ahead()
-    ahead.plan([asked("a", test="one"), asked("a", test="two")])
-    assert ahead.take(asked("a").key) == ahead.take(asked("a").key) == REPLY
-    assert ahead.take(asked("a").key) is None
+    server, prefetch = Server(), None
+    prefetch = server.prefetch()
+    prefetch.plan([asked("a", test="one"), asked("a", test="two")])
+    assert prefetch.take(asked("a").key) == prefetch.take(asked("a").key) == REPLY
+    assert prefetch.take(asked("a").key) is None
     assert server.asked == ["a"]
-    ahead.stop()
+    prefetch.stop()
 
 
 def test_a_question_that_is_to_be_asked_several_times_is() -> None:
     server = Server()
-    ahead = server.ahead()
-    ahead.plan([asked("a", again=1), asked("a", again=2)])
+    prefetch = server.prefetch()
+    prefetch.plan([asked("a", again=1), asked("a", again=2)])
     assert asked("a", again=1).key != asked("a", again=2).key == key(asked("a").question, 2)
-    ahead.take(asked("a", again=1).key)
-    ahead.take(asked("a", again=2).key)
+    prefetch.take(asked("a", again=1).key)
+    prefetch.take(asked("a", again=2).key)
     assert server.asked == ["a", "a"]
-    ahead.stop()
+    prefetch.stop()
 
 
 def test_the_first_of_a_prefix_ends_before_the_others_begin_and_another_prefix_may_begin() -> None:
     ends: dict[str, float] = {}
     begins: dict[str, float] = {}
 
-    def answer(each: Wanted) -> Reply:
+    def answer(each: Request) -> Reply:
         text = str(each.question.messages[-1]["content"])
         begins[text] = time.monotonic()
         time.sleep(0.05)
         ends[text] = time.monotonic()
         return REPLY
 
-    ahead = Ahead(answer, at_once=4, abort=lambda: None)
+    prefetch = Prefetch(answer, concurrency=4, abort=lambda: None)
     plan = [asked(f"{system}{number}", system=system) for system in "ab" for number in range(3)]
-    ahead.plan(plan)
+    prefetch.plan(plan)
     for each in plan:
-        ahead.take(each.key)
-    ahead.stop()
+        prefetch.take(each.key)
+    prefetch.stop()
     for system in "ab":
         assert min(begins[f"{system}1"], begins[f"{system}2"]) >= ends[f"{system}0"]
     assert begins["b0"] < ends["a0"]
@@ -104,95 +104,95 @@ def test_the_first_of_a_prefix_ends_before_the_others_begin_and_another_prefix_m
 def test_those_with_one_prefix_follow_each_other_and_stand_once() -> None:
     plan = [asked("1", system="x"), asked("2", system="y"), asked("3", system="x"), asked("1", system="x")]
     assert [each.question.messages[-1]["content"] for each in ordered(plan)] == ["1", "3", "2"]
-    assert asked("1", tools=1).group != asked("1", tools=2).group
+    assert asked("1", tools=1).prefix != asked("1", tools=2).prefix
 
 
 def test_an_error_is_raised_in_the_test_that_takes_the_answer() -> None:
-    ahead = Server().ahead(1)
-    ahead.plan([asked("fails"), asked("b")])
+    prefetch = Server().prefetch(1)
+    prefetch.plan([asked("fails"), asked("b")])
     with pytest.raises(AskError, match="no answer"):
-        ahead.take(asked("fails").key)
-    assert ahead.take(asked("b").key) == REPLY
-    ahead.stop()
+        prefetch.take(asked("fails").key)
+    assert prefetch.take(asked("b").key) == REPLY
+    prefetch.stop()
 
 
 def test_stopping_cuts_what_is_under_way_and_drops_what_waits() -> None:
     server = Server(seconds=60)
-    ahead = server.ahead(2)
+    prefetch = server.prefetch(2)
     plan = [asked(str(number), system=str(number)) for number in range(9)]
-    ahead.plan(plan)
+    prefetch.plan(plan)
     while len(server.asked) < 2:
         time.sleep(0.001)
     begun = time.monotonic()
-    ahead.stop()
+    prefetch.stop()
     assert time.monotonic() - begun < 5
     assert not alive()
     with pytest.raises((AskError, CancelledError)):
-        ahead.take(plan[0].key)
+        prefetch.take(plan[0].key)
     with pytest.raises(CancelledError):
-        ahead.take(plan[8].key)
+        prefetch.take(plan[8].key)
     assert len(server.asked) == 2
 
 
 def test_a_test_that_asks_something_else_is_forgotten() -> None:
     server = Server(seconds=0.05)
-    ahead = server.ahead(1)
-    ahead.plan([asked("1"), asked("2", test="other"), asked("3"), asked("4")])
-    ahead.forget("t")
-    assert ahead.take(asked("2").key) == REPLY
-    assert ahead.take(asked("4").key) is None
-    ahead.stop()
+    prefetch = server.prefetch(1)
+    prefetch.plan([asked("1"), asked("2", test="other"), asked("3"), asked("4")])
+    prefetch.cancel("t")
+    assert prefetch.take(asked("2").key) == REPLY
+    assert prefetch.take(asked("4").key) is None
+    prefetch.stop()
     assert "4" not in server.asked
 
 
 def test_nothing_begins_while_it_is_held() -> None:
     server = Server(seconds=0.02)
-    ahead = server.ahead(2)
+    prefetch = server.prefetch(2)
     plan = [asked(str(number)) for number in range(12)]
-    ahead.plan(plan)
-    ahead.take(plan[0].key)
-    with ahead.held():
+    prefetch.plan(plan)
+    prefetch.take(plan[0].key)
+    with prefetch.paused():
         before = len(server.asked)
         time.sleep(0.1)
         assert len(server.asked) == before < 12
     for each in plan[1:]:
-        ahead.take(each.key)
+        prefetch.take(each.key)
     assert len(server.asked) == 12
-    ahead.stop()
+    prefetch.stop()
 
 
 def test_what_is_planned_later_is_asked_too() -> None:
     server = Server()
-    ahead = server.ahead(2)
-    ahead.plan([asked("1")])
-    ahead.take(asked("1").key)
+    prefetch = server.prefetch(2)
+    prefetch.plan([asked("1")])
+    prefetch.take(asked("1").key)
     time.sleep(0.05)
-    ahead.plan([asked("2")])
-    assert ahead.take(asked("2").key) == REPLY
-    ahead.stop()
+    prefetch.plan([asked("2")])
+    assert prefetch.take(asked("2").key) == REPLY
+    prefetch.stop()
 
 
 def test_a_thread_that_is_about_to_end_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is alive for a while after it has found nothing to do: whoever plans just then would wait for ever."""
-    work = Ahead._work
-    monkeypatch.setattr(Ahead, "_work", lambda self: (work(self), time.sleep(2)))
+    work = Prefetch._work
+    monkeypatch.setattr(Prefetch, "_work", lambda self: (work(self), time.sleep(2)))
     server = Server()
-    ahead = server.ahead(1)
-    ahead.plan([asked("1")])
-    ahead.take(asked("1").key)
+    prefetch = server.prefetch(1)
+    prefetch.plan([asked("1")])
+    prefetch.take(asked("1").key)
     time.sleep(0.1)
-    ahead.plan([asked("2")])
+    prefetch.plan([asked("2")])
     answers: list[Reply | None] = []
-    taker = threading.Thread(target=lambda: answers.append(ahead.take(asked("2").key)), daemon=True)
+    taker = threading.Thread(target=lambda: answers.append(prefetch.take(asked("2").key)), daemon=True)
     taker.start()
     taker.join(1)
     assert answers == [REPLY]
-    ahead.stop()
+    prefetch.stop()
 
 
 def test_tools_that_a_suite_has_changed_in_place_are_another_question() -> None:
     question = Question([{"role": "user", "content": "x"}], [{"n": 1}, {"n": 2}], 9)
-    planned = wanted(question, "t")
+    planned = Request.of(question, "t")
     assert key(question, 1) == planned.key
     question.tools.reverse()
     assert key(question, 1) != planned.key
@@ -200,14 +200,14 @@ def test_tools_that_a_suite_has_changed_in_place_are_another_question() -> None:
 
 def test_what_is_dropped_is_asked_no_more_and_what_is_under_way_is_waited_for() -> None:
     server, plan = Server(0.2), [asked(str(number)) for number in range(9)]
-    ahead = server.ahead(3)
-    ahead.plan(plan)
-    assert ahead.take(plan[0].key) == REPLY
-    ahead.drop()
+    prefetch = server.prefetch(3)
+    prefetch.plan(plan)
+    assert prefetch.take(plan[0].key) == REPLY
+    prefetch.drain()
     begun = len(server.asked)
     assert begun < 9
     time.sleep(0.3)
     assert len(server.asked) == begun
-    assert [ahead.take(each.key) for each in plan[1:]] == [REPLY] * (begun - 1) + [None] * (9 - begun)
-    ahead.stop()
+    assert [prefetch.take(each.key) for each in plan[1:]] == [REPLY] * (begun - 1) + [None] * (9 - begun)
+    prefetch.stop()
     assert not alive()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gate.errors import AskError, ServeError
-from gate.models.batch_invariance import Way
-from gate.models.session import Asking, Host
+from gate.models.batch_invariance import AskMode
+from gate.models.session import Host, Session
 from gate.types import Question, Server
 
 SERVER = Server("http://127.0.0.1:9/v1", "x", "unknown", {}, {})
@@ -20,15 +20,15 @@ def test_what_cannot_be_served_is_tried_once() -> None:
         tried.append(1)
         raise ServeError("no memory")
 
-    asking = Asking(Host(SERVER, Way("alone", 1), serve=serve), timeout=1)
+    session = Session(Host(SERVER, AskMode("sequential", 1), serve=serve), timeout=1)
     for _ in range(3):
         with pytest.raises(ServeError, match="no memory"):
-            asking.answer(QUESTION)
+            session.answer(QUESTION)
     assert tried == [1]
 
 
 def test_what_was_cut_serves_nothing() -> None:
-    asking = Asking(Host(SERVER, Way("alone", 1), serve=lambda: pytest.fail("served")), timeout=1)
-    asking.abort()
+    session = Session(Host(SERVER, AskMode("sequential", 1), serve=lambda: pytest.fail("served")), timeout=1)
+    session.abort()
     with pytest.raises(AskError, match="cut"):
-        asking.answer(QUESTION)
+        session.answer(QUESTION)

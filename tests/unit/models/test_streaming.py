@@ -20,7 +20,7 @@ from tests.reports import HARDWARE, MADE, asked
 
 REPLY = Reply("x", "", [], [], "stop", "", {}, 1.0, 200, None, "")
 CASE = Case("a", [{"role": "user", "content": "hello"}], [], {"calls": []}, "dev", (), "", 8, "", None, None)
-HERE = replace(MADE, ask_mode=AskMode("settled", 1))
+HERE = replace(MADE, ask_mode=AskMode("verified", 1))
 
 
 def results(*seconds: float, cold: int = 0) -> list[Result]:
@@ -90,7 +90,7 @@ def test_a_ratio_to_the_champion_is_kept(seconds: float, outcome: Outcome) -> No
     "made",
     [
         replace(HERE, hardware=replace(HARDWARE, id="two")),
-        replace(HERE, ask_mode=AskMode("settled", 4)),
+        replace(HERE, ask_mode=AskMode("verified", 4)),
         replace(HERE, ask_mode=None),
     ],
 )

@@ -113,7 +113,7 @@ def another_helper(project: Project) -> None:
         (lambda p: (p.path / "pyproject.toml").unlink(), "20 are demanded"),
         (
             lambda p: (p.path / "pyproject.toml").write_text("[tool.pytest-gate]\nexact = true\nmin_cases = 1\n"),
-            "probe",
+            "determinism probe",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_what_does_not_pass_today_is_refused_and_written_down(
     graded: Project, capsys: pytest.CaptureFixture[str], change: Callable[[Project], object], why: str
 ) -> None:
     change(graded)
-    if why == "probe":
+    if why == "determinism probe":
         edit(graded, lambda report: report["made"].update(determinism=None))
     assert promote(graded) == 1
     assert why in capsys.readouterr().err

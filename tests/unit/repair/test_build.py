@@ -306,8 +306,8 @@ def test_reports_of_different_checkpoints_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("blame", "why"),
     [
-        (Attribution("off", 0.1, {}), "not told: grade without --gate-blame=off"),
-        (Attribution("misses", 0.1, {"it ran out": 1}), "not told: blame could not be asked (it ran out)"),
+        (Attribution("off", 0.1, {}), "not told: grade without --gate-attribution=off"),
+        (Attribution("misses", 0.1, {"it ran out": 1}), "not told: attribution could not be asked (it ran out)"),
         (Attribution("misses", 0.1, {}), "not told: grade again; the report does not say why"),
     ],
 )

@@ -64,7 +64,7 @@ NO_REPORT = [
     replace(WHOLE, checkpoint=replace(WHOLE.checkpoint, kind="")),
     replace(WHOLE, checkpoint=replace(WHOLE.checkpoint, digest="0")),
     made(WHOLE, preflight=(Check("P01", "n", "found", "warn", "m", (), "r"),)),
-    made(WHOLE, ask_mode=AskMode("settled", 0)),
+    made(WHOLE, ask_mode=AskMode("verified", 0)),
     made(WHOLE, server=None),
 ]
 

@@ -61,7 +61,7 @@ def new() -> Report:
     rows = (*DEV, held_out(0), held_out(1), held_out(2, hit=True), held_out(2, hit=True))
     whole = asked(CONTRACT, results=rows, skips=(Break(f"{TEST}[{SECRET}-3]", f"Skipped: {SECRET}"),))
     broke = Break(f"{TEST}[{SECRET}-3~2]", f"worker gw0 crashed while running {TEST}[{SECRET}-3~2]")
-    return made(replace(whole, breaks=(broke,)), ask_mode=AskMode("settled", 4, 0.1))
+    return made(replace(whole, breaks=(broke,)), ask_mode=AskMode("verified", 4, 0.1))
 
 
 def old() -> Report:

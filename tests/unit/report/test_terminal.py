@@ -77,7 +77,7 @@ def test_the_determinism_probe_is_one_line_and_what_differed(
 
 def test_a_report_without_attribution_and_determinism_says_nothing_of_them() -> None:
     text = summary(WHOLE)
-    assert "blame" not in text
+    assert "attribution" not in text
     assert "determinism" not in text
 
 
@@ -88,4 +88,4 @@ def test_stages_stand_beside_the_misses_and_are_counted(tmp_path: Path) -> None:
     text = summary(reports.read(tmp_path / "report.json"))
     assert "MISS t a (dev), stage parser\n" in text
     assert "MISS t a (dev)\n" in text
-    assert "blame: parser 1, not told 1\n  not told 1 times: no" in text
+    assert "attribution: parser 1, not told 1\n  not told 1 times: no" in text

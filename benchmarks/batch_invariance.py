@@ -1,12 +1,12 @@
-"""Is an answer whose margin is above the bound the same alone? Thousands of requests, asked both ways.
+"""Is an answer whose margin is above the bound unaffected by batching? Thousands of requests, asked both ways.
 
-    python -m benchmarks.settle smollm2 [--requests 2000] [--at-once 8]
-    python -m benchmarks.settle model.gguf
+    python -m benchmarks.batch_invariance smollm2 [--requests 2000] [--at-once 8]
+    python -m benchmarks.batch_invariance model.gguf
 
-Every request is another one: short questions, some of them with tools in front. Each is asked among others, as a run
-screens, and later alone, as a run settles. Printed are how many answers differ, with which margins they had been
-given, the bound that the canary's drift leads to (gate.models.batch_invariance), how many answers are above it, and how
-many of those differ: it must be none. The seconds of both ways show what screening gains.
+Every request is another one: short questions, some of them with tools in front. Each is asked in a batch, and later one
+at a time, as a run verifies. Printed are how many answers differ, with which margins they had been given, the bound
+that the probe's drift leads to (gate.models.batch_invariance), how many answers are above it, and how many of those
+differ: it must be none. The seconds of both ways show what batching gains.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
     with served(made, lambda _: None, context=8192, parallel=given.at_once) as server:
         told = determinism.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
-            among, fast = _timed(client, asked, "together", given.at_once)
+            among, fast = _timed(client, asked, "batched", given.at_once)
             alone, slow = _timed(client, asked, "", 1)
     _tell(among, alone, batch_invariance.bound(told), told.drift)
     print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
@@ -112,7 +112,7 @@ def _tell(among: list[Reply], alone: list[Reply], bound: float | None, drift: fl
         ("answers that differ alone", f"{len(changed)} ({100 * len(changed) / len(pairs):.2f} %)"),
         ("largest margin of one that differs, nats", f"{max(changed, default=0):.4f}"),
         ("drift of the margin under the same text: median, 99 %, most", _quantiles(same)),
-        ("the canary's drift, and the bound", f"{drift}, {bound}"),
+        ("the probe's drift, and the bound", f"{drift}, {bound}"),
         ("answers above the bound", f"{len(above)} ({100 * len(above) / len(pairs):.1f} %)"),
         ("of these differ", str(sum(each > (bound or 0) for each in changed))),
         ("margins of all: 5 %, 25 %, median", ", ".join(f"{quantile(known, q):.3f}" for q in (0.05, 0.25, 0.5))),
