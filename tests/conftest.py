@@ -26,6 +26,11 @@ sys.dont_write_bytecode = False
 """Runs within tests are hundreds: without it each would compile the gate anew, which takes longer than most of them."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """With -n auto, one process more than there are cores: many tests wait for what they have started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def _replies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test's models have answered is known to that test alone."""

@@ -34,9 +34,10 @@ ADDRESS = "GATE_TEST_FORKSERVER"
 """The variable with the path of the server's socket: children of children are forked too."""
 ACROSS = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
 """Variables of Python that a fork can follow."""
+SCRIPTED = "gate.models.serving.scripted_rules"
 PRELOADED = (
     *("execnet.gateway", "xdist.remote", "xdist.dsession", "xdist.workermanage", "xdist.looponfail", "xdist.newhooks"),
-    *("scipy.optimize", "scipy.special", "email.parser", "pdb", "gate.models.serving.scripted_rules"),
+    *("scipy.optimize", "scipy.special", "email.parser", "pdb", SCRIPTED),
 )
 SUPERVISOR = ("-I", "-S")
 """How gate.models.serving starts its supervisor, of which the scripted server is a child."""
@@ -132,7 +133,7 @@ def _options(command: Sequence[Any], environment: Mapping[str, str]) -> list[str
         return []
     options = [os.fspath(each) for each in command[1:]]
     if _supervising:
-        forkable = options[:2] == ["-P", "-m"]
+        forkable = options[:3] == ["-P", "-m", SCRIPTED]
     else:
         forkable = options[0][:2] == "-m" or options[:2] == ["-u", "-c"] or tuple(options[:2]) == SUPERVISOR
     return options if forkable and _of_python(environment) == _started else []

@@ -6,9 +6,14 @@ about: the tests are about the way through the gate, not about what the model ca
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +51,20 @@ def gguf() -> Path:
 
 @pytest.fixture(scope="session")
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA adapter that has learned to call terminal(command=<the message>)."""
+    """A LoRA adapter that has learned to call terminal(command=<the message>), trained once for this recipe."""
+    versions = [metadata.version(name) for name in ("mlx", "mlx-lm")]
+    recipe = json.dumps([Path(__file__).read_text(), TOOL, str(base), versions, platform.hardware()])
+    kept = platform.cache_folder() / "tests" / f"adapter-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        trained = _trained(base, tmp_path_factory)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as beside, contextlib.suppress(OSError):
+            shutil.copytree(trained, Path(beside) / "adapter")
+            (Path(beside) / "adapter").rename(kept)  # as a whole; where another session was faster, its own stays
+    return kept
+
+
+def _trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("adapter")
     rows = [json.dumps({"messages": _taught(name), "tools": [TOOL]}) + "\n" for name in NAMES * 8]
     for split in ("train", "valid"):
