@@ -13,13 +13,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gate.checkpoints import demo
+from gate.checkpoints import checkpoint, demo
+from gate.models.serving import mlx
+from gate.models.serving.process import Serving, Start
 from gate.system import platform
 from tests.project import TOOL
 
@@ -42,6 +45,16 @@ def _taught(name: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def base() -> Path:
     return demo.ensure(progress=False)
+
+
+@pytest.fixture(scope="session")
+def served(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One mlx_lm server of the base for all tests that only ask it; who stops or breaks one starts its own."""
+    start = Start(tmp_path_factory.mktemp("served"), timeout=300, context=2048, parallel=1, say=lambda _: None)
+    serving = mlx.pytest_gate_serve(checkpoint.identify(str(base)), start)
+    assert serving is not None
+    yield serving
+    serving.stop()
 
 
 @pytest.fixture(scope="session")
