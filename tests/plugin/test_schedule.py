@@ -272,9 +272,10 @@ def test_fail_fast_stops_when_it_is_certain_and_says_what_was_not_asked(project:
 
 
 def test_fail_fast_asks_first_what_was_missed_before(project: Project, how: tuple[str, ...]) -> None:
-    slow = {name.replace("-", "_"): {"seconds": 0.1} for name in names(20)}  # so that the stop reaches workers in time
-    filled(project, 20, **slow | {"case_17": {"calls": []}})
+    filled(project, 20, case_17={"calls": []})
     project.run("--gate-alone")
+    slow = {name.replace("-", "_"): {"seconds": 1} for name in names(20)}  # the others are not there before the stop
+    filled(project, 20, **slow | {"case_17": {"calls": []}})
     out = project.run("--gate-fail-fast", "--gate-alone", *how)
     assert out.ret == 1
     told = last(project)
