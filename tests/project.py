@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import forkserver
 
 SUITE = '''
 """Requests are answered by exactly the right call."""
@@ -48,6 +53,7 @@ class Project:
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
         self.path = pytester.path
+        pytester.popen = self._popen  # type: ignore[method-assign] - pytest within a test is forked
         for folder in ("tests", "suites", "fixtures/cases", "fixtures/tools"):
             (self.path / folder).mkdir(parents=True)
         (self.path / "fixtures/tools/tools.json").write_text(json.dumps([TOOL]))
@@ -55,6 +61,11 @@ class Project:
         self.suite()
         self.cases(a_case("pwd"), a_case("ls"))
         self.script(right("pwd"), right("ls"))
+
+    def _popen(self, command: Sequence[str], *, stdout: Any, stderr: Any, **_: Any) -> Any:
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        streams = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr}
+        return forkserver.Popen(command, env=os.environ | {"PYTHONPATH": path}, **streams)
 
     def suite(self, text: str = SUITE, *, name: str = "test_calls.py", floor: float = 1.0) -> None:
         (self.path / "suites" / name).write_text(text.replace("{floor}", str(floor)))

@@ -6,15 +6,23 @@ about: the tests are about the way through the gate, not about what the model ca
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gate.checkpoints import demo
+from gate.checkpoints import checkpoint, demo
+from gate.models.runtime import Serving, Start
+from gate.models.serving import mlx
 from gate.system import platform
 from tests.project import TOOL
 
@@ -40,13 +48,36 @@ def base() -> Path:
 
 
 @pytest.fixture(scope="session")
+def served(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One mlx_lm server of the base for all tests that only ask it; who stops or breaks one starts its own."""
+    start = Start(tmp_path_factory.mktemp("served"), timeout=300, context=2048, parallel=1, say=lambda _: None)
+    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
+    assert serving is not None
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="session")
 def gguf() -> Path:
     return demo.gguf()
 
 
 @pytest.fixture(scope="session")
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA adapter that has learned to call terminal(command=<the message>)."""
+    """A LoRA adapter that has learned to call terminal(command=<the message>), trained once for this recipe."""
+    versions = [metadata.version(name) for name in ("mlx", "mlx-lm")]
+    recipe = json.dumps([Path(__file__).read_text(), TOOL, str(base), versions, platform.hardware()])
+    kept = platform.cache_folder() / "tests" / f"adapter-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        trained = _trained(base, tmp_path_factory)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as beside, contextlib.suppress(OSError):
+            shutil.copytree(trained, Path(beside) / "adapter")
+            (Path(beside) / "adapter").rename(kept)  # as a whole; where another session was faster, its own stays
+    return kept
+
+
+def _trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("adapter")
     rows = [json.dumps({"messages": _taught(name), "tools": [TOOL]}) + "\n" for name in NAMES * 8]
     for split in ("train", "valid"):

@@ -98,7 +98,10 @@ def judges(project: Path, suites: Path) -> dict[str, str]:
     """sha256 of what a run has imported from the project beside its suites, by its path from their folder."""
     found = {}
     for module in list(sys.modules.values()):
-        path = Path(getattr(module, "__file__", None) or "/")
+        file = getattr(module, "__file__", None) or ""
+        if not file.startswith(str(project)):  # thousands of modules are elsewhere, and a Path is slow to make
+            continue
+        path = Path(file)
         inside = path.is_relative_to(project) and not path.is_relative_to(suites) and path.is_file()
         if inside and "site-packages" not in path.parts and path != suites.parent / "conftest.py":
             found[os.path.relpath(path, suites)] = sha256(path, fresh=True)

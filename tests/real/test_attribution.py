@@ -13,7 +13,7 @@ import pytest
 from gate.checkpoints import checkpoint, demo
 from gate.models import raw_completion, runtime
 from gate.models.client import Client
-from gate.models.runtime import Start
+from gate.models.runtime import Serving, Start
 from gate.types import Question
 from tests.project import TOOL, Project, a_case, last_line
 
@@ -38,28 +38,37 @@ def model(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def asking(model: str, folder: Path) -> Iterator[tuple[Client, Path | None]]:
-    """A client of the served model, and the folder of its tokenizer where the server does not render.
-
-    llama-server computes a prompt that it has cached in part in other batches, and SmolLM2 in four bits can tell.
-    """
+def asking_llama(folder: Path) -> Iterator[Client]:
+    """llama-server computes a prompt that it has cached in part in other batches; SmolLM2 in four bits can tell."""
     start = Start(folder=folder, timeout=300, context=2048, parallel=1, say=lambda _: None)
-    found = checkpoint.identify(model)
+    found = checkpoint.identify(str(demo.gguf()))
     serving = runtime.serving(found.kind).start(found, start)
     try:
         exact = serving.server.sampling | serving.server.alone
         with Client(replace(serving.server, sampling=exact), timeout=300) as client:
-            yield client, found.tokenizer
+            yield client
     finally:
         serving.stop()
 
 
-def test_the_prompt_rendered_raw_is_as_long_as_the_one_served_and_gives_its_text(model: str, tmp_path: Path) -> None:
-    with asking(model, tmp_path) as (client, folder):
-        served = [client.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in QUESTIONS]
-        prompts = raw_completion.prompts(client, folder, QUESTIONS)
-        together = raw_completion.answers(client, folder, prompts, alone=False, tell=lambda _: None)
-        alone = raw_completion.answers(client, folder, prompts, alone=True, tell=lambda _: None)
+def test_the_prompt_rendered_raw_is_as_long_as_the_one_llama_serves_and_gives_its_text(tmp_path: Path) -> None:
+    with asking_llama(tmp_path) as client:
+        _as_long_and_the_same_text(client, None)
+
+
+def test_the_prompt_rendered_raw_is_as_long_as_the_one_mlx_serves_and_gives_its_text(
+    served: Serving, base: Path
+) -> None:
+    """mlx_lm.server does not render: the prompt is rendered by the tokenizer in the folder."""
+    with Client(served.server, timeout=300) as client:
+        _as_long_and_the_same_text(client, base)
+
+
+def _as_long_and_the_same_text(client: Client, folder: Path | None) -> None:
+    served = [client.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in QUESTIONS]
+    prompts = raw_completion.prompts(client, folder, QUESTIONS)
+    together = raw_completion.answers(client, folder, prompts, alone=False, tell=lambda _: None)
+    alone = raw_completion.answers(client, folder, prompts, alone=True, tell=lambda _: None)
     for question, reply, one, other in zip(QUESTIONS, served, alone, together, strict=True):
         assert (one.problem, other.problem) == ("", "")
         assert one.tokens == other.tokens == reply.usage["prompt_tokens"]

@@ -10,7 +10,7 @@ import pytest
 
 from gate.checkpoints import checkpoint
 from gate.models.client import Client
-from gate.models.runtime import Start
+from gate.models.runtime import Serving, Start
 from gate.models.serving import mlx
 from tests.project import TOOL, Project, a_case, last_line
 from tests.taught import NAMES
@@ -108,15 +108,10 @@ def test_what_was_seen_without_a_base_is_looked_at_anew_with_one(calls: Project,
     assert seen[0][1] == seen[1][1] < seen[2][1]
 
 
-def test_a_url_is_graded_and_its_digest_is_unverified(calls: Project, base: Path, tmp_path: Path) -> None:
+def test_a_url_is_graded_and_its_digest_is_unverified(calls: Project, served: Serving) -> None:
     """An mlx_lm server that somebody else runs."""
-    start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
-    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
-    try:
-        result = calls.run(model=serving.server.url)
-        assert serving.alive()
-    finally:
-        serving.stop()
+    result = calls.run(model=served.server.url)
+    assert served.alive()
     assert last_line(result).startswith("BELOW_FLOOR"), result.stdout.str()
     assert calls.report()["checkpoint"]["verified"] is False
     assert calls.report()["made"]["runtime"] == "mlx_lm"
@@ -156,14 +151,9 @@ def test_the_server_is_gone_when_it_is_stopped(base: Path, tmp_path: Path) -> No
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_the_same_request_gets_the_same_answer_and_the_prefix_is_cached(base: Path, tmp_path: Path) -> None:
-    start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
-    serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
-    try:
-        with Client(serving.server, timeout=120) as ask:
-            messages = [{"role": "user", "content": "Name three colours."}]
-            answers = [ask.chat(messages, tools=[TOOL], max_tokens=16) for _ in range(3)]
-    finally:
-        serving.stop()
+def test_the_same_request_gets_the_same_answer_and_the_prefix_is_cached(served: Serving) -> None:
+    with Client(served.server, timeout=120) as ask:
+        messages = [{"role": "user", "content": "Name three colours."}]
+        answers = [ask.chat(messages, tools=[TOOL], max_tokens=16) for _ in range(3)]
     assert len({answer.content for answer in answers}) == 1
     assert answers[2].usage["prompt_tokens_details"]["cached_tokens"] > 50

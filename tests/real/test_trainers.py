@@ -77,8 +77,9 @@ def test_function_calling(tmp_path: Path) -> None:
     trained(a_recipe(tmp_path, "function_calling", 'rows = "xlam.jsonl"'))
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("dora", marks=pytest.mark.long)])
 def test_persona(tmp_path: Path, kind: str) -> None:
+    """DoRA takes the same way through preparing, training and preflight, and a second training of a minute."""
     talks = [[{"from": "human", "value": word}, {"from": "gpt", "value": f"{word}. Done."}] for word in words(24)]
     lines(tmp_path / "voice.jsonl", [{"conversations": talk} for talk in talks])
     trained(a_recipe(tmp_path, "persona", 'rows = "voice.jsonl"', train=f'type = "{kind}"\n{QUICK}'))

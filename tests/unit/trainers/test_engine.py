@@ -70,7 +70,7 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_it_learns_and_keeps_the_best_beside_the_last(tmp_path: Path) -> None:
-    outcome = run(tmp_path, replace(QUICK, steps=60))
+    outcome = run(tmp_path, replace(QUICK, steps=32))
     looks = [line["valid"] for line in metrics(tmp_path) if "valid" in line]
     assert looks[-1] < 0.9 * looks[0]
     assert outcome.best == min(looks)
