@@ -109,14 +109,14 @@ class Server:
     """The name of its runtime (gate.models.runtime)."""
     sampling: Json
     """Every sampling parameter, sent in every request and written in the report."""
-    told: Json
+    reported: Json
     """What the server says of itself: versions, build, template. Goes into the report."""
     key: str = field(default="", repr=False)
     at_once: int = 1
     """Requests that it decodes together."""
-    together: Json | None = None
+    batch_sampling: Json | None = None
     """Sampling parameters of a request that may be served in a batch; None where they are the usual ones."""
-    alone: Json = field(default_factory=dict)
+    cold: Json = field(default_factory=dict)
     """What a request says beside them to be computed from nothing, without the cache of earlier ones."""
 
 
@@ -136,7 +136,7 @@ class Case:
     source: str
     max_tokens: int
     replaces: str
-    """The id of the burned case whose place it takes (gate.registry.contaminated); empty for any other."""
+    """The id of the contaminated case whose place it takes (gate.registry.contaminated); empty for any other."""
     calls: Any
     """Equal to a reply's calls when they are what `expect.calls` asks for (gate.cases.expected.ExpectedCalls)."""
     answer: Any
@@ -234,7 +234,7 @@ class Contract:
     """How often each case is asked; it is a hit when all of its answers are (pass^k, arXiv 2406.12045)."""
     digests: tuple[str, ...] = ()
     """Of each case, what it asks and expects; in the order of `ids`."""
-    burned: tuple[str, ...] = ()
+    contaminated: tuple[str, ...] = ()
     """The ids of cases that training has learned from (gate.registry.contaminated): asked, and not counted."""
     replaced: tuple[str, ...] = ()
     """Those of them whose place a fresh case of the file has taken."""
@@ -267,9 +267,9 @@ class Contract:
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """The ids of the cases that count: all but the burned ones."""
-        burned = set(self.burned)
-        return tuple(id_ for id_ in self.ids if id_ not in burned)
+        """The ids of the cases that count: all but the contaminated ones."""
+        contaminated = set(self.contaminated)
+        return tuple(id_ for id_ in self.ids if id_ not in contaminated)
 
     @property
     def allowed(self) -> int:
@@ -433,7 +433,7 @@ class Determinism:
     equal: bool | None
     """Is none of the three below false?"""
     seconds: Amount
-    alone: bool | None = None
+    sequential: bool | None = None
     batched: bool | None = None
     cold: bool | None = None
     differences: tuple[str, ...] = ()

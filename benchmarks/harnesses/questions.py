@@ -79,7 +79,7 @@ def _shares(sizes: Sequence[int], count: int) -> list[int]:
 def _made(folder: Path, names: Sequence[str], sampling: Json) -> Questions:
     (folder / "pytest.ini").write_text("[pytest]\n")
     asked = [case for name in names for case in loader.load(name, folder / "fixtures").cases]
-    server = Server(url="", model="", runtime="", sampling=sampling, told={})
+    server = Server(url="", model="", runtime="", sampling=sampling, reported={})
     bodies = tuple(request(server, case.messages, tools=case.tools, max_tokens=case.max_tokens) for case in asked)
     rows = folder / "requests.jsonl"
     with rows.open("w", encoding="utf-8") as file:

@@ -119,7 +119,7 @@ def _ids(placed: Sequence[Placed]) -> Iterator[Finding]:
 
 
 def _replaced(placed: Sequence[Placed]) -> Iterator[Finding]:
-    """A fresh case names the burned one whose place it takes."""
+    """A fresh case names the contaminated one whose place it takes."""
     ids = {each.case.id for each in placed}
     for each in placed:
         given = each.row.get("replaces", [])
@@ -130,12 +130,14 @@ def _replaced(placed: Sequence[Placed]) -> Iterator[Finding]:
 
 
 def _replacing_nothing(placed: Sequence[Placed], known: Mapping[str, str]) -> Iterator[Finding]:
-    """A case that nearly asks what training has learned is burned itself, and takes no place of another."""
+    """A case that nearly asks what training has learned is contaminated itself, and takes no place of another."""
     found = contaminated.among([each.case for each in placed], known)
     for number, id_ in found.items():
         each = placed[number]
         if each.case.replaces and id_ != each.case.id:
-            what = f"replaces nothing: asks nearly what the burned case {id_!r} asks, or a row that was built of it"
+            what = (
+                f"replaces nothing: asks nearly what the contaminated case {id_!r} asks, or a row that was built of it"
+            )
             yield Finding(ERROR, each.file, each.line, f"{each.case.id}: {what}: write one that asks something else")
 
 

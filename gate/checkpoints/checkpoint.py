@@ -97,7 +97,7 @@ def described(checkpoint: Checkpoint, server: Server, *, digest: str) -> Graded:
     if kind.verified:
         size = sum(path.stat().st_size for path in files(checkpoint).values())
     else:
-        digest = hashlib.sha256(json.dumps([server.model, server.told], sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([server.model, server.reported], sort_keys=True).encode()).hexdigest()
     return Graded(
         kind=kind.name,
         name=checkpoint.name,

@@ -70,7 +70,7 @@ def add_parsers(commands: Any) -> None:
     case.add_argument("--source", metavar="TEXT", default="", help="default: what it came from, and the date")
     case.add_argument("--tools", metavar="NAME", default="", help="of fixtures/tools, where the source names no tools")
     case.add_argument("--system", metavar="NAME", default="", help="of fixtures/systems, in place of the source's own")
-    case.add_argument("--replaces", metavar="ID", default="", help="the burned case whose place it takes")
+    case.add_argument("--replaces", metavar="ID", default="", help="the contaminated case whose place it takes")
     parser.add_argument("--anyway", metavar="REASON", default="", help="add a duplicate; the reason goes into source")
     parser.add_argument("--dry-run", action="store_true", help="show it and write nothing")
     parser.set_defaults(run=run)

@@ -60,7 +60,7 @@ def worse(contract: Contract, own: Sequence[Result], champion: Sequence[Result])
     """One-sided p of "the scores are no lower than the champion's"; None where no judge has scored both."""
     if not contract.rubric or mean(own) is None or mean(champion) is None:
         return None
-    new, old = (_means([each for each in one if each.case not in contract.burned]) for one in (own, champion))
+    new, old = (_means([each for each in one if each.case not in contract.contaminated]) for one in (own, champion))
     apart = [old[case] - new[case] for case in new if case in old]
     return sign_flip(apart) if apart else None
 

@@ -83,9 +83,9 @@ def lowered(report: Report, champion: Report) -> tuple[str, ...]:
 
 def unreplaced(report: Report) -> tuple[str, ...]:
     """Tests that count fewer cases than they hold: training has learned from some, and none took their place."""
-    found = {each.test: sorted(set(each.burned) - set(each.replaced)) for each in report.contracts}
+    found = {each.test: sorted(set(each.contaminated) - set(each.replaced)) for each in report.contracts}
     return tuple(
-        f"{test}: {len(ids)} cases were burned by training and have no fresh one (`replaces`), the first {ids[0]}"
+        f"{test}: {len(ids)} cases were contaminated by training and have no fresh one (`replaces`), the first {ids[0]}"
         for test, ids in found.items()
         if ids
     )

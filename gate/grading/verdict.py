@@ -45,10 +45,10 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
 
 
 def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
-    burned = set(contract.burned)
-    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in burned}
+    contaminated = set(contract.contaminated)
+    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contaminated}
     hits, total = sum(right.values()), len(right)
-    seconds, counted = latency.warm(own), [result for result in own if result.case not in burned]
+    seconds, counted = latency.warm(own), [result for result in own if result.case not in contaminated]
     parts = _parts(contract, right)
     demands = (
         _outcome(right, contract, missed={result.case for result in own if not result.hit}),

@@ -260,9 +260,9 @@ def request(server: Server, messages: list[Json], *, tools: list[Json], max_toke
     body: Json = {"model": server.model, "messages": [_message(m) for m in messages]}
     if tools:
         body["tools"] = tools
-    sampling = server.sampling if how != "batched" or server.together is None else server.together
+    sampling = server.sampling if how != "batched" or server.batch_sampling is None else server.batch_sampling
     limit = "max_completion_tokens" if "max_completion_tokens" in sampling else "max_tokens"
-    return body | sampling | (server.alone if how == "sequential" else {}) | {limit: max_tokens}
+    return body | sampling | (server.cold if how == "sequential" else {}) | {limit: max_tokens}
 
 
 def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:

@@ -58,7 +58,7 @@ def probe(server: Server, *, timeout: float) -> Determinism:
         step for pair in zip(alone, beside, strict=False) for step in batch_invariance.moved(pair[0][1], pair[1][1])
     ]
     pairs: dict[str, tuple[Reply, Reply] | str] = {
-        "alone": (one, other[0]),
+        "sequential": (one, other[0]),
         "batched": batched if isinstance(batched, str) else (alone[0][0], batched[0][0]),
         "cold": cold,
     }
@@ -76,11 +76,11 @@ def compared(pairs: dict[str, tuple[Reply, Reply] | str]) -> Determinism:
     """What pairs of answers to one question say of the server; a text stands for a pair that cannot be had, and why."""
     had = {name: pair for name, pair in pairs.items() if not isinstance(pair, str)}
     equal = {name: _said(had[name][0]) == _said(had[name][1]) if name in had else None for name in pairs}
-    one = had["alone"][0]
+    one = had["sequential"][0]
     return Determinism(
         equal=False not in equal.values(),
         seconds=0.0,
-        alone=equal["alone"],
+        sequential=equal["sequential"],
         batched=equal["batched"],
         cold=equal["cold"],
         differences=tuple(line for name, pair in had.items() if (line := _difference(name, *pair))),
@@ -104,7 +104,7 @@ def _batched(server: Server, patience: float) -> list[Answer] | str:
 
 def _cold(server: Server, client: Client, first: Reply, warm: Reply) -> tuple[Reply, Reply] | str:
     """The answer with a warm cache and the one with a cold cache; or why there are none."""
-    if server.alone:
+    if server.cold:
         return warm, _ask(client, "sequential", PROMPTS[0])[0]
     if not named(server.runtime).counts_cached:
         return "this server does not say what it has cached"

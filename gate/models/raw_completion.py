@@ -39,14 +39,14 @@ def prompts(client: Client, folder: Path | None, questions: Sequence[Question]) 
 
 
 def answers(
-    client: Client, folder: Path | None, raws: Sequence[Raw], *, alone: bool, tell: Callable[[int], None]
+    client: Client, folder: Path | None, raws: Sequence[Raw], *, sequential: bool, tell: Callable[[int], None]
 ) -> list[Raw]:
     """Each prompt with the model's text: several at once, or one after the other and exactly as the chat was."""
     view = runtime.named(client.server.runtime).raw
     if view is None:
         return list(raws)
-    ask = partial(_ask, client, view.ask, alone)
-    asked = parallel.map(ask, raws, at_once=1 if alone else AT_ONCE, tell=tell)
+    ask = partial(_ask, client, view.ask, sequential)
+    asked = parallel.map(ask, raws, at_once=1 if sequential else AT_ONCE, tell=tell)
     if view.decode is None or folder is None or all(raw.problem for raw, _ in asked):
         return [raw for raw, _ in asked]
     try:
@@ -61,10 +61,10 @@ def applied_template(client: Client, _folder: Path | None, bodies: list[Json]) -
     return parallel.map(partial(client.post_json, "/apply-template"), bodies, at_once=AT_ONCE)
 
 
-def completion(client: Client, raw: Raw, *, alone: bool) -> tuple[Raw, Json]:
-    """The answer to a prompt by /v1/completions, and its choice with log-probabilities; `alone`: with the seed."""
+def completion(client: Client, raw: Raw, *, sequential: bool) -> tuple[Raw, Json]:
+    """The answer to a prompt by /v1/completions, and its choice with log-probabilities; `sequential`: with the seed."""
     body = {name: value for name, value in client.server.sampling.items() if name not in ("seed", "top_logprobs")}
-    if alone and "seed" in client.server.sampling:
+    if sequential and "seed" in client.server.sampling:
         body["seed"] = client.server.sampling["seed"]
     body |= {"model": client.server.model, "prompt": raw.prompt, "max_tokens": raw.limit, "logprobs": True}
     answer = client.post_json("/v1/completions", body)
@@ -87,12 +87,12 @@ def _prompt(question: Question, rendered: Json) -> Raw:
     return Raw(prompt=prompt, limit=question.max_tokens)
 
 
-def _ask(client: Client, ask: Callable[[Client, Raw, bool], Asked], alone: bool, raw: Raw) -> Asked:
+def _ask(client: Client, ask: Callable[[Client, Raw, bool], Asked], sequential: bool, raw: Raw) -> Asked:
     """The raw answer, or the problem."""
     if raw.problem:
         return raw, []
     try:
-        return ask(client, raw, alone)
+        return ask(client, raw, sequential)
     except AskError as error:
         return replace(raw, problem=f"no raw answer: {error}"), []
     except (KeyError, IndexError, TypeError) as error:

@@ -63,7 +63,7 @@ class RawView:
     render: Callable[[Client, Path | None, list[Json]], list[Json]]
     """The prompts of chat requests: {"prompt": text} or {"problem": why} for each. The folder has the tokenizer."""
     ask: Callable[[Client, Raw, bool], tuple[Raw, list[int]]]
-    """The answer to a prompt, and its tokens where `decode` makes the text; true: computed alone, not in a batch."""
+    """The answer to a prompt, and its tokens where `decode` makes the text; true: by itself, not in a batch."""
     decode: Callable[[Path, list[list[int]]], list[str]] | None = None
     """The texts of answers that came as tokens, all together; None where the server writes text."""
 
@@ -87,8 +87,8 @@ class Runtime:
     """Requests that it decodes together, where the user does not say otherwise."""
     constrained: bool = True
     """May it decode tool calls under a grammar?"""
-    seeded_alone: bool = False
-    """Is a request with a seed computed alone, and one without in a batch?"""
+    seeded_sequential: bool = False
+    """Is a request with a seed computed by itself, and one without in a batch?"""
     counts_cached: bool = False
     """Does its usage count the prompt's tokens that were in the cache?"""
     any_of_best: bool = False

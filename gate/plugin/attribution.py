@@ -72,12 +72,12 @@ def _ask(run: Run, asked: dict[int, Question], server: Server) -> dict[int, Raw]
         say(f"attribution … 0/{len(asked)}")
         prompts = dict(zip(asked, raw_completion.prompts(client, folder, list(asked.values())), strict=True))
         tell = _teller(say, "attribution …", len(prompts))
-        batched = raw_completion.answers(client, folder, list(prompts.values()), alone=False, tell=tell)
+        batched = raw_completion.answers(client, folder, list(prompts.values()), sequential=False, tell=tell)
         raws = dict(zip(prompts, batched, strict=True))
         _judge(run, raws, server)
         doubted = {number: each for number, each in prompts.items() if run.scored[number].result.stage in DOUBTED}
         tell = _teller(say, "attribution … asked again, one at a time:", len(doubted))
-        single = raw_completion.answers(client, folder, list(doubted.values()), alone=True, tell=tell)
+        single = raw_completion.answers(client, folder, list(doubted.values()), sequential=True, tell=tell)
         again = dict(zip(doubted, single, strict=True))
         _judge(run, again, server)
     return raws | again

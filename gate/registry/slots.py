@@ -91,7 +91,7 @@ def promote(slot: Slot, facts: Json, *, beat: Pointer | None) -> Pointer:
     is this very checkpoint; LedgerError when nothing could be recorded.
     """
     _need_checkpoint(facts, where=slot.folder)
-    with ledger.alone(slot.folder / "current"):
+    with ledger.exclusive(slot.folder / "current"):
         champion = _settle(slot).current
         if champion != beat:
             raise SlotError(
@@ -113,7 +113,7 @@ def rollback(slot: Slot, reason: str) -> Pointer:
     """
     if not reason.strip():
         raise SlotError("a rollback needs a reason: it stays in the ledger")
-    with ledger.alone(slot.folder / "current"):
+    with ledger.exclusive(slot.folder / "current"):
         found, standing = _found(slot), _settle(slot)
         if found != standing and _last_move(slot) == ROLLBACK:
             raise SlotError(
@@ -138,7 +138,7 @@ def standing(slot: Slot) -> Standing:
     _, after = _recorded(ledger.read(slot.ledger))
     if _found(slot) == after:
         return after
-    with ledger.alone(slot.folder / "current"):  # interrupted, or another process is at it
+    with ledger.exclusive(slot.folder / "current"):  # interrupted, or another process is at it
         return _settle(slot)
 
 

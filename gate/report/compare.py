@@ -65,7 +65,7 @@ def _pair(contract: Contract, first: Report, report: Report) -> Pair | None:
         return None
     own, base = by_test(report).get(contract.test, []), by_test(first).get(contract.test, [])
     lost, won = flips(contract, own, base)
-    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contract.burned}
+    right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contract.contaminated}
     hits, total = sum(right.values()), len(right)
     return Pair(
         hits,

@@ -50,9 +50,9 @@ class ShownTest:
     finding: Finding
     cases: int
     held_out: int
-    burned: int
+    contaminated: int
     """Results of cases that do not count, for training has learned from them."""
-    burned_hits: int
+    contaminated_hits: int
     replaced: int
     """Burned cases whose place a fresh one has taken."""
 
@@ -90,14 +90,14 @@ def shown(report: Report, verdict: Verdict) -> Shown:
 
 def _test(contract: Contract, finding: Finding, own: Sequence[Result]) -> ShownTest:
     hidden = {*contract.held_out_ids, *(result.case for result in own if result.split == HELD_OUT)}
-    burned = [result.hit for result in own if result.case in contract.burned]
+    contaminated = [result.hit for result in own if result.case in contract.contaminated]
     asked = zip(contract.ids, contract.digests, strict=False)
     return ShownTest(
         contract=replace(
             contract,
             ids=_without(contract.ids, hidden),
             digests=tuple(digest for id_, digest in asked if id_ not in hidden),
-            burned=_without(contract.burned, hidden),
+            contaminated=_without(contract.contaminated, hidden),
             replaced=_without(contract.replaced, hidden),
             held_out=(),
             held_out_ids=(),
@@ -106,8 +106,8 @@ def _test(contract: Contract, finding: Finding, own: Sequence[Result]) -> ShownT
         finding=finding,
         cases=len(contract.ids),
         held_out=len(contract.held_out),
-        burned=len(burned),
-        burned_hits=sum(burned),
+        contaminated=len(contaminated),
+        contaminated_hits=sum(contaminated),
         replaced=len(contract.replaced),
     )
 

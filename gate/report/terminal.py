@@ -139,7 +139,7 @@ def _determinism(shown: Shown) -> str:
         return ""
     if found.why:
         return clean(f"determinism: {_cut(found.why)}")
-    parts = {"alone": found.alone, "batched": found.batched, "cold/warm": found.cold}
+    parts = {"one at a time": found.sequential, "batched": found.batched, "cold/warm": found.cold}
     words = {True: "equal", False: "DIFFERENT", None: "not possible"}
     told = ", ".join(f"{name} {words[equal]}" for name, equal in parts.items())
     return "\n".join(clean(line) for line in (f"determinism: {told}", *[f"  {line}" for line in found.differences]))
@@ -162,13 +162,13 @@ def _ask_mode(shown: Shown) -> str:
     return "; ".join(told) + (f"\nstopped early: {clean(shown.made.stopped)}" if shown.made.stopped else "")
 
 
-def _burned(shown: Shown) -> str:
+def _contaminated(shown: Shown) -> str:
     """Cases that were asked and do not count."""
     rows = [
-        f"  {short(test.finding.test)}: {test.burned}, {test.burned_hits} of them right; "
+        f"  {short(test.finding.test)}: {test.contaminated}, {test.contaminated_hits} of them right; "
         f"{test.replaced} of them have a fresh one"
         for test in shown.tests
-        if test.burned
+        if test.contaminated
     ]
     return "\n".join(["learned from by training, and not counted:", *map(clean, rows)]) if rows else ""
 
@@ -246,7 +246,17 @@ def _cut(text: str, length: int = 160) -> str:
 
 
 SECTIONS: tuple[Callable[[Shown], str], ...] = (
-    *(_served, _table, confusion.told, judge_section.told, _misses, _constrained, _fragile, _attribution, _burned),
+    *(
+        _served,
+        _table,
+        confusion.told,
+        judge_section.told,
+        _misses,
+        _constrained,
+        _fragile,
+        _attribution,
+        _contaminated,
+    ),
     *(_determinism, _ask_mode, _waited, _flipped, _warnings, _forced, _faults, _missing),
 )
 """The parts of a summary, from its top; one that has nothing to say is left out."""

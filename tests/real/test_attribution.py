@@ -44,7 +44,7 @@ def asking_llama(folder: Path) -> Iterator[Client]:
     found = checkpoint.identify(str(demo.gguf()))
     serving = runtime.serving(found.kind).start(found, start)
     try:
-        exact = serving.server.sampling | serving.server.alone
+        exact = serving.server.sampling | serving.server.cold
         with Client(replace(serving.server, sampling=exact), timeout=300) as client:
             yield client
     finally:
@@ -67,8 +67,8 @@ def test_the_prompt_rendered_raw_is_as_long_as_the_one_mlx_serves_and_gives_its_
 def _as_long_and_the_same_text(client: Client, folder: Path | None) -> None:
     served = [client.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in QUESTIONS]
     prompts = raw_completion.prompts(client, folder, QUESTIONS)
-    together = raw_completion.answers(client, folder, prompts, alone=False, tell=lambda _: None)
-    alone = raw_completion.answers(client, folder, prompts, alone=True, tell=lambda _: None)
+    together = raw_completion.answers(client, folder, prompts, sequential=False, tell=lambda _: None)
+    alone = raw_completion.answers(client, folder, prompts, sequential=True, tell=lambda _: None)
     for question, reply, one, other in zip(QUESTIONS, served, alone, together, strict=True):
         assert (one.problem, other.problem) == ("", "")
         assert one.tokens == other.tokens == reply.usage["prompt_tokens"]
@@ -85,6 +85,6 @@ def test_a_miss_of_an_untaught_model_is_its_own(project: Project, model: str, ho
     assert {row["stage"] for row in report["results"]} <= {"model", "length"}
     assert [row["raw"] for row in report["results"]] == [False, False]
     assert report["made"]["attribution"]["problems"] == {}
-    assert report["made"]["determinism"]["alone"] is not None
+    assert report["made"]["determinism"]["sequential"] is not None
     assert report["made"]["determinism"]["cold"] is not None
-    result.stdout.fnmatch_lines(["determinism: alone *, batched *, cold/warm *"])
+    result.stdout.fnmatch_lines(["determinism: one at a time *, batched *, cold/warm *"])

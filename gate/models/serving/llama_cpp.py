@@ -36,7 +36,7 @@ SAMPLING = {
     "top_logprobs": 2,
 }
 """llama-server's own defaults are not greedy, and a GGUF can carry others (general.sampling.*)."""
-ALONE: Json = {"cache_prompt": False}
+COLD: Json = {"cache_prompt": False}
 """What a request says beside them to be computed from nothing, without the cache of earlier ones."""
 SLOTS = 4
 """Requests that it decodes together: each slot has a context of its own in memory."""
@@ -54,10 +54,10 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
         model=alias,
         runtime=RUNTIME.name,
         sampling=SAMPLING,
-        told={},
+        reported={},
         key=key,
         at_once=start.parallel,
-        alone=ALONE,
+        cold=COLD,
     )
     serving = serve(command, server=server, port=port, environment=environment, name="llama-server", start=start)
     try:
@@ -65,7 +65,7 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     except BaseException:
         serving.stop()
         raise
-    return replace(serving, server=replace(server, told=told | _build()))
+    return replace(serving, server=replace(server, reported=told | _build()))
 
 
 def _build() -> Json:
@@ -97,7 +97,7 @@ def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
     return {name: props[name] for name in kept if name in props}
 
 
-def _ask(client: Client, raw: Raw, _alone: bool) -> tuple[Raw, list[int]]:
+def _ask(client: Client, raw: Raw, _sequential: bool) -> tuple[Raw, list[int]]:
     """It leaves special tokens out of the content: the tokens hold them, the one that ended the answer included."""
     body = {name: value for name, value in client.server.sampling.items() if "logprobs" not in name}
     body |= {"prompt": raw.prompt, "n_predict": raw.limit, "return_tokens": True}

@@ -58,9 +58,9 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
         model="default_model",
         runtime=RUNTIME.name,
         sampling=SAMPLING,
-        told=_packages(),
+        reported=_packages(),
         at_once=AT_ONCE,
-        together=unseeded(SAMPLING),
+        batch_sampling=unseeded(SAMPLING),
     )
     environment = platform.model_environment(offline=True)
     return serve(command, server=server, port=port, environment=environment, name="mlx_lm server", start=start)
@@ -74,9 +74,9 @@ def _render(_client: Client, folder: Path | None, bodies: list[Json]) -> list[Js
     return _child({"folder": str(folder), "asked": asked}, len(asked))
 
 
-def _ask(client: Client, raw: Raw, alone: bool) -> tuple[Raw, list[int]]:
+def _ask(client: Client, raw: Raw, sequential: bool) -> tuple[Raw, list[int]]:
     """Log-probabilities make it tell the ids of the tokens, the one that ended the answer included."""
-    raw, choice = completion(client, raw, alone=alone)
+    raw, choice = completion(client, raw, sequential=sequential)
     tokens = [step["id"] for step in choice["logprobs"]["content"]]
     return raw, tokens if raw.cut else tokens[:-1]
 
@@ -102,7 +102,7 @@ RUNTIME = Runtime(
     raw=RawView(_render, _ask, _decode),
     at_once=AT_ONCE,
     constrained=False,
-    seeded_alone=True,
+    seeded_sequential=True,
     counts_cached=True,
     any_of_best=True,  # generate_response names the first of an unordered list
     # ToolCallFormatter: a call without `arguments` raises in the request's thread, which closes the connection

@@ -30,7 +30,7 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
         model=checkpoint.served_name,
         runtime=RUNTIME.name,
         sampling={},
-        told={},
+        reported={},
         key=os.environ.get(start.key, ""),
     )
     try:
@@ -53,11 +53,11 @@ def _introduced(server: Server, timeout: float) -> Server:
         kept = ("build_info", "chat_template", "chat_template_caps", "model_path", "total_slots")
         told |= {name: props[name] for name in kept if name in props}
         runtime, model = llama_cpp.RUNTIME.name, server.model or _only(names, server)
-        return replace(server, runtime=runtime, told=told, model=model, alone=llama_cpp.ALONE)
+        return replace(server, runtime=runtime, reported=told, model=model, cold=llama_cpp.COLD)
     if software.startswith("BaseHTTP/"):
         model = server.model or "default_model"
-        return replace(server, runtime=mlx.RUNTIME.name, told=told, model=model, at_once=mlx.AT_ONCE)
-    return replace(server, told=told, model=server.model or _only(names, server), at_once=AT_ONCE)
+        return replace(server, runtime=mlx.RUNTIME.name, reported=told, model=model, at_once=mlx.AT_ONCE)
+    return replace(server, reported=told, model=server.model or _only(names, server), at_once=AT_ONCE)
 
 
 def _only(names: list[str], server: Server) -> str:
@@ -74,8 +74,8 @@ def _answering(server: Server, start: Start) -> Server:
         with Client(candidate, timeout=start.timeout) as client:
             status, text = client.ping()
         if status == 200:
-            together = unseeded(sampling) if named(server.runtime).seeded_alone else None
-            return replace(candidate, told=server.told | _fingerprint(text), together=together)
+            together = unseeded(sampling) if named(server.runtime).seeded_sequential else None
+            return replace(candidate, reported=server.reported | _fingerprint(text), batch_sampling=together)
         refusal = refusal or f"HTTP {status}: {text[:500]}"
         if status not in (400, 422):
             break

@@ -35,12 +35,12 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), RUNTIME.name)
     told = {"rules": len(rules)}
     url = f"http://127.0.0.1:{port}/v1"
-    server = Server(url, RUNTIME.name, runtime, SAMPLING, told, at_once=AT_ONCE, together=unseeded(SAMPLING))
+    server = Server(url, RUNTIME.name, runtime, SAMPLING, told, at_once=AT_ONCE, batch_sampling=unseeded(SAMPLING))
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)
 
 
-def _ask(client: Client, raw: Raw, alone: bool) -> tuple[Raw, list[int]]:
-    return completion(client, raw, alone=alone)[0], []
+def _ask(client: Client, raw: Raw, sequential: bool) -> tuple[Raw, list[int]]:
+    return completion(client, raw, sequential=sequential)[0], []
 
 
 RUNTIME = Runtime(

@@ -242,9 +242,9 @@ def test_a_fresh_case_that_asks_what_training_has_learned_is_an_error(
     told = {"0" * 16: ["request: pwd", "request: where am i"]}
     contaminated.record(here.parent.parent / "registry", {"0" * 16: "pwd"}, {"repair": "r"}, told)
     assert lint() == status
-    assert ("x: replaces nothing: asks nearly what the burned case 'pwd' asks" in capsys.readouterr().out) is bool(
-        status
-    )
+    assert (
+        "x: replaces nothing: asks nearly what the contaminated case 'pwd' asks" in capsys.readouterr().out
+    ) is bool(status)
 
 
 def test_many_cases_take_seconds(here: Path) -> None:

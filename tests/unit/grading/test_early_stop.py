@@ -27,13 +27,13 @@ def results(hits: dict[str, bool]) -> tuple[Result, ...]:
     floor=st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]),
     bound=st.sampled_from([None, 0.3, 0.7]),
     must=st.booleans(),
-    burned=st.sets(st.sampled_from(IDS[:4]), max_size=4),
+    contaminated=st.sets(st.sampled_from(IDS[:4]), max_size=4),
 )
 def test_it_is_certain_exactly_when_the_best_that_can_come_would_fail(
-    missed: set[str], floor: float, bound: float | None, must: bool, burned: set[str]
+    missed: set[str], floor: float, bound: float | None, must: bool, contaminated: set[str]
 ) -> None:
     floors = {"hard": 0.5}
-    contract = replace(CONTRACT, floor=floor, bound=bound, must=must, burned=tuple(burned), floors=floors)
+    contract = replace(CONTRACT, floor=floor, bound=bound, must=must, contaminated=tuple(contaminated), floors=floors)
     contract = replace(contract, tagged={"hard": IDS[4:7]})
     best = asked(contract, results=results({case: case not in missed for case in IDS}))
     assert bool(below(contract, missed)) is (decide(best).outcome is Outcome.BELOW_FLOOR)

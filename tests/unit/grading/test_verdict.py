@@ -250,7 +250,7 @@ def test_a_tag_whose_cases_were_not_asked_is_incomplete() -> None:
 
 
 def test_a_tag_of_burned_cases_alone_meets_no_floor() -> None:
-    wanted = replace(tagged({"hard": 0.5}, {"hard": ("c8", "c9")}), burned=("c8", "c9"))
+    wanted = replace(tagged({"hard": 0.5}, {"hard": ("c8", "c9")}), contaminated=("c8", "c9"))
     verdict = decide(report(wanted, scored=results(10, 0)))
     assert verdict.outcome is Outcome.BELOW_FLOOR
     assert "hard 0/0" in verdict.findings[0].why

@@ -198,7 +198,7 @@ def test_a_url_with_one_model_needs_no_name(tmp_path: Any, monkeypatch: pytest.M
     with served(get=MODELS) as server:
         found = serve_url(server, tmp_path)
     assert (found.model, found.runtime, found.key) == ("only", "unknown", "secret")
-    assert found.told == {"server": "test/1", "models": ["only"], "system_fingerprint": "f1"}
+    assert found.reported == {"server": "test/1", "models": ["only"], "system_fingerprint": "f1"}
     assert "secret" not in repr(found)
     assert "logprobs" in found.sampling
 
@@ -214,7 +214,7 @@ def test_known_servers_are_recognised(tmp_path: Any) -> None:
     props = {"build_info": "b1", "chat_template": "t", "default_generation_settings": {}}
     with served(get=MODELS | {"/props": props}) as server:
         llama = serve_url(server, tmp_path)
-    assert (llama.runtime, llama.told["build_info"]) == ("llama.cpp", "b1")
+    assert (llama.runtime, llama.reported["build_info"]) == ("llama.cpp", "b1")
     with served(get={"/v1/models": {"data": []}}, software="BaseHTTP/0.6 Python/3.11") as server:
         mlx = serve_url(server, tmp_path)
     assert (mlx.runtime, mlx.model) == ("mlx_lm", "default_model")

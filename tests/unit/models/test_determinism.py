@@ -31,7 +31,7 @@ def answer(text: str, *, gap: float = 1.0, cached: int = 0) -> dict[str, Any]:
     }
 
 
-def probed(say: Say, *, runtime: str = "mlx_lm", at_once: int = 4, alone: Json | None = None) -> Determinism:
+def probed(say: Say, *, runtime: str = "mlx_lm", at_once: int = 4, cold: Json | None = None) -> Determinism:
     """The canary of a server that answers the n-th time that the prompt is asked as `say` tells."""
     count, lock = 0, Lock()
 
@@ -43,14 +43,14 @@ def probed(say: Say, *, runtime: str = "mlx_lm", at_once: int = 4, alone: Json |
         send(handler, 200, json.dumps(say(number, body)))
 
     with served(post) as server:
-        there = Server(server.url, "m", runtime, {"seed": 0}, {}, at_once=at_once, alone=alone or {})
+        there = Server(server.url, "m", runtime, {"seed": 0}, {}, at_once=at_once, cold=cold or {})
         return determinism.probe(there, timeout=5)
 
 
 def test_a_steady_server_is_equal_in_every_way() -> None:
     told = probed(lambda n, _: answer("one two", cached=0 if n == 1 else 9))
     assert told.equal is True
-    assert (told.alone, told.batched, told.cold) == (True, True, True)
+    assert (told.sequential, told.batched, told.cold) == (True, True, True)
     assert told.differences == ()
     assert told.margins["batched"] == pytest.approx(1.0)
     assert told.said == "one two"
@@ -73,14 +73,14 @@ def test_the_batch_is_without_a_seed_and_has_other_questions_in_it() -> None:
 
 def test_a_text_that_differs_in_the_batch_is_named_with_its_place() -> None:
     told = probed(lambda n, body: answer("one two" if "seed" in body else "one too", cached=n))
-    assert (told.equal, told.alone, told.batched, told.cold) == (False, True, False, True)
+    assert (told.equal, told.sequential, told.batched, told.cold) == (False, True, False, True)
     (line,) = told.differences
     assert line == "batched: 'one too' where it was 'one two' (from character 5)"
 
 
 def test_a_server_that_wavers_alone_is_not_equal() -> None:
     told = probed(lambda n, _: answer("one" if n != 3 else "two"))
-    assert (told.equal, told.alone) == (False, False)
+    assert (told.equal, told.sequential) == (False, False)
 
 
 def test_a_margin_that_moves_under_the_same_text_is_told_and_no_difference() -> None:
@@ -108,12 +108,12 @@ def test_llama_is_asked_cold_and_needs_two_slots_for_a_batch() -> None:
         used.append(body.get("cache_prompt"))
         return answer("cold" if body.get("cache_prompt") is False else "warm")
 
-    told = probed(say, runtime="llama.cpp", at_once=1, alone={"cache_prompt": False})
+    told = probed(say, runtime="llama.cpp", at_once=1, cold={"cache_prompt": False})
     assert used == [None, None, None, False]
-    assert (told.equal, told.alone, told.batched, told.cold) == (False, True, None, False)
+    assert (told.equal, told.sequential, told.batched, told.cold) == (False, True, None, False)
     assert told.not_possible == {"batched": "this server decodes one request at a time"}
     assert told.drift is None
-    two = probed(say, runtime="llama.cpp", at_once=2, alone={"cache_prompt": False})
+    two = probed(say, runtime="llama.cpp", at_once=2, cold={"cache_prompt": False})
     assert (two.batched, two.cold) == (True, False)
 
 

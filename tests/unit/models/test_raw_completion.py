@@ -28,7 +28,7 @@ def looked(answers: dict[str, Any], *, runtime: str = "llama.cpp", folder: Path 
 
     with served(post) as server, Client(Server(server.url, "m", runtime, SAMPLING, {}), timeout=5) as client:
         prompts = raw_completion.prompts(client, folder, [QUESTION])
-        (told,) = raw_completion.answers(client, folder, prompts, alone=False, tell=lambda _: None)
+        (told,) = raw_completion.answers(client, folder, prompts, sequential=False, tell=lambda _: None)
     return told, asked
 
 

@@ -52,7 +52,7 @@ def test_a_reworded_id_does_not_bring_a_case_back(project: Project) -> None:
     burn(project, "pwd")
     project.cases(a_case("pwd") | {"id": "renamed"}, a_case("ls"))
     project.run()
-    assert project.report()["contracts"][0]["burned"] == ["renamed"]
+    assert project.report()["contracts"][0]["contaminated"] == ["renamed"]
 
 
 def test_a_fresh_case_takes_its_place(project: Project) -> None:
@@ -72,7 +72,9 @@ def test_no_promotion_on_fewer_cases_without_a_reason(project: Project) -> None:
     request = Request(
         path=f"scripted:{project.path / 'answers.jsonl'}", slot=slot, report=project.reports()[0], project=project.path
     )
-    with pytest.raises(PromotionError, match=r"1 cases were burned by training and have no fresh one .*first pwd"):
+    with pytest.raises(
+        PromotionError, match=r"1 cases were contaminated by training and have no fresh one .*first pwd"
+    ):
         promote.promote(request)
 
 

@@ -1,4 +1,4 @@
-"""A burned case stays burned however it is written; so does what nearly asks it, or a row that was built of it."""
+"""A contaminated case stays so however it is written; so does what nearly asks it, or a row that was built of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESULT = [
 
 
 def contract(folder: Path, *given: dict[str, Any]) -> Contract:
-    """What counts of these cases, asked after those of the repair were burned."""
+    """What counts of these cases, asked after those of the repair were contaminated."""
     (folder / "fixtures/cases/new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     file = loader.load("new.jsonl", folder / "fixtures")
     empty = Contract("t", "new.jsonl", file.digest, tuple(case.id for case in file.cases), 1.0)
@@ -59,7 +59,7 @@ def test_a_case_counts_only_if_it_asks_something_else(
     repaired: Path, text: str, more: dict[str, Any], counts: bool
 ) -> None:
     row = a_case("new", text, [call("terminal", command="git status")]) | more
-    assert contract(repaired, row).burned == (() if counts else ("new",))
+    assert contract(repaired, row).contaminated == (() if counts else ("new",))
 
 
 def test_what_nearly_asks_a_burned_case_or_a_row_of_it_replaces_nothing(repaired: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_nearly_asks_a_burned_case_or_a_row_of_it_replaces_nothing(repaired
     for text, replaced in ((TEXT + "!", ()), (row, ()), ("Is there anything to commit here?", ("status",))):
         found = contract(repaired, old, a_case("new", text, [], replaces="status"))
         assert found.replaced == replaced, text
-        assert ("new" in found.burned) is not bool(replaced)
+        assert ("new" in found.contaminated) is not bool(replaced)
 
 
 def test_lines_without_words_are_read(tmp_path: Path) -> None:

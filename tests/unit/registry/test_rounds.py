@@ -1,4 +1,4 @@
-"""A slot's rounds: what was trained, what came of it, what was lost, how many cases had been burned by then."""
+"""A slot's rounds: what was trained, what came of it, what was lost, how many cases had been contaminated by then."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(slot: Slot, *more: str) -> int:
 
 @pytest.fixture
 def slot(tmp_path: Path) -> Slot:
-    """Two rounds, the second trained on rows whose manifest lies beside it, and a case burned in between."""
+    """Two rounds, the second trained on rows whose manifest lies beside it, and a case contaminated in between."""
     found = Slot("hermes", tmp_path / "registry")
     first = promoted(found, "x...", tmp_path / "one", None)
     contaminated.record(found.registry, {"a" * 16: "c1", "b" * 16: "c2"}, {"repair": "out"})

@@ -45,7 +45,7 @@ CONTRACT = Contract(
     IDS,
     0.5,
     digests=tuple(f"{id_}-digest" for id_ in IDS),
-    burned=(f"{SECRET}-1", "dev-1"),
+    contaminated=(f"{SECRET}-1", "dev-1"),
     replaced=(f"{SECRET}-1",),
     held_out=tuple(f"{SECRET}-asks-{number}" for number in range(4)),
     held_out_ids=IDS[2:],
@@ -152,7 +152,7 @@ def test_sums_are_over_all_cases() -> None:
     given = shown(new(), decide(new(), old()))
     assert (given.totals.results, given.totals.held_out_misses) == (6, 2)
     (test,) = given.tests
-    assert (test.cases, test.held_out, test.burned, test.replaced) == (6, 4, 2, 1)
+    assert (test.cases, test.held_out, test.contaminated, test.replaced) == (6, 4, 2, 1)
     assert test.contract.ids == ("dev-0", "dev-1")
     assert test.contract.digests == ("dev-0-digest", "dev-1-digest")
     assert test.contract.tagged == {"hard": ("dev-1",)}

@@ -49,17 +49,17 @@ def test_the_verdict_line_names_outcome_totals_reason_and_report() -> None:
     assert "\n" not in line
 
 
-FOUND = Determinism(True, 1.0, alone=True, batched=True)
+FOUND = Determinism(True, 1.0, sequential=True, batched=True)
 
 
 @pytest.mark.parametrize(
     ("found", "lines"),
     [
-        (FOUND, ["determinism: alone equal, batched equal, cold/warm not possible"]),
+        (FOUND, ["determinism: one at a time equal, batched equal, cold/warm not possible"]),
         (
             replace(FOUND, equal=False, batched=False, differences=("batched: 'a' for 'b'",)),
             [
-                "determinism: alone equal, batched DIFFERENT, cold/warm not possible",
+                "determinism: one at a time equal, batched DIFFERENT, cold/warm not possible",
                 "  batched: 'a' for 'b'",
             ],
         ),
