@@ -1,4 +1,4 @@
-"""A repair on disk: planned and not written, the same bytes for one seed, whole whatever kills it, cases recorded first."""
+"""A repair on disk: planned and not written, the same bytes for one seed, whole whatever kills it, recorded first."""
 
 from __future__ import annotations
 
