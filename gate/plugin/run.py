@@ -175,7 +175,7 @@ class Run:
     def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> Any:
         hit = getattr(report, "gate_hit", True)
         if hit is None:
-            return "held out", "h", ("HELD_OUT OUT", {"cyan": True})
+            return "held out", "h", ("HELD OUT", {"cyan": True})
         return None if hit else ("miss", "m", ("MISS", {"yellow": True}))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
