@@ -48,7 +48,7 @@ def test_a_plugins_kind_is_graded_shown_decided_compared_and_promoted(toy: Proje
     thing = (toy.path / "thing.json").read_bytes()
     line = f"{hashlib.sha256(thing).hexdigest()} {len(thing)} thing.json\n"
     assert report["checkpoint"] | {"where": ""} == {
-        "kind": "toy", "name": "thing", "where": "", "family": "", "verified": True, "bytes": len(thing),
+        "kind": "toy", "name": "thing", "where": "", "family": "", "base": None, "verified": True, "bytes": len(thing),
         "digest": hashlib.sha256(line.encode()).hexdigest(),
     }  # fmt: skip
     assert (report["made"]["runtime"], report["made"]["server"]) == ("toy", {"toy": "1.0"})
@@ -70,7 +70,7 @@ def test_a_miss_of_a_plugins_kind_has_no_stage_and_says_why(toy: Project) -> Non
     assert toy.run(model="toy:thing.json").ret == 1
     report = toy.report()
     assert [(result["case"], result["hit"]) for result in report["results"]] == [("pwd", True), ("ls", False)]
-    assert list(report["made"]["blame"]["problems"]) == ["this server does not tell the prompts that it renders"]
+    assert list(report["made"]["attribution"]["problems"]) == ["this server does not tell the prompts that it renders"]
 
 
 def test_answers_of_a_plugins_kind_are_known_again_by_its_bytes(toy: Project) -> None:

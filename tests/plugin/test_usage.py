@@ -28,7 +28,7 @@ def refused(result: pytest.RunResult, project: Project, *words: str) -> None:
     [
         ("nowhere/at/all", ["there is no such path"]),
         ("suites", ["no checkpoint", "adapter_config.json", "config.json"]),
-        ("answers.jsonl", ["the only file that can be graded is a .gguf"]),
+        ("answers.jsonl", ["this file cannot be graded. Wanted: ", "a .gguf file"]),
         ("scripted:nowhere.jsonl", ["no such file"]),
         ("http://127.0.0.1:9/", ["/v1"]),
         ("http://127.0.0.1:9/v1", ["cannot be reached"]),

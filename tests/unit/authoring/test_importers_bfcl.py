@@ -301,6 +301,7 @@ def test_a_wheel_a_folder_and_the_installed_package_hold_the_same(
     assert list(run.read(place / "bfcl_eval" / "data")) == rows
     (place / "bfcl_eval" / "__init__.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(str(place))
+    monkeypatch.delitem(sys.modules, "bfcl_eval", raising=False)  # the oracle's tests have imported the real one
     assert list(run.read(None)) == rows
 
 

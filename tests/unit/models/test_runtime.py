@@ -12,7 +12,7 @@ from gate.errors import ServeError
 from gate.models import runtime
 from gate.types import Kind
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 FILES = [path for folder in ("gate", "trainers") for path in sorted((ROOT / folder).rglob("*.py"))]
 NAMES = {kind.name for kind in kinds.KINDS} | {each.name for each in runtime.runtimes()}
 

@@ -26,7 +26,7 @@ REPLY = Reply(
 RESULT = Result("t", "c", "dev", False, False, ("why",), "asked", {"calls": []}, (REPLY, replace(REPLY, margin=0.5)))
 QUESTION = Question([{"role": "user", "content": "x"}], [], 9)
 CONTRACT = Contract(
-    "t", "calls.jsonl", "0" * 64, ("c",), 0.5, digests=("d",), floors={"tag": 0.5}, tagged={"tag": ["c"]}
+    "t", "calls.jsonl", "0" * 64, ("c",), 0.5, digests=("d",), floors={"tag": 0.5}, tagged={"tag": ("c",)}
 )
 PLAN = Plan((CONTRACT,), ("suites/conftest.py",), {"../helper.py": "0" * 64})
 

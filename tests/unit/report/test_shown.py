@@ -114,7 +114,7 @@ def test_what_a_person_reads_names_no_held_out_case_and_counts_them() -> None:
     texts += [terminal.verdict_line(verdict, release.Path("report.json"))]
     assert not [text for text in texts if SECRET in text]
     assert "2 misses of held-out cases, which are not shown one by one" in texts[0]
-    assert "0 of 6 alone" in texts[0]
+    assert "0 of 6 verified" in texts[0]
     assert "lost  test_calls::test_calls: 1 held out (1 cases, p = 0.500)" in texts[0]
     assert "test_calls::test_calls: 2, 0 of them right; 1 of them have a fresh one" in texts[0]
     assert "- 2 of held-out cases" in texts[1]
