@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def gguf() -> Path:
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter that has learned to call terminal(command=<the message>), trained once for this recipe."""
     versions = [metadata.version(name) for name in ("mlx", "mlx-lm")]
-    recipe = json.dumps([Path(__file__).read_text(), TOOL, str(base), versions, platform.hardware()])
+    recipe = json.dumps([Path(__file__).read_text(), TOOL, str(base), versions, asdict(platform.hardware())])
     kept = platform.cache_folder() / "tests" / f"adapter-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     if not kept.exists():
         kept.parent.mkdir(exist_ok=True)

@@ -144,8 +144,9 @@ def test_an_adapter_of_another_shape_is_refused(calls: Project, adapter: Path, b
 
 def test_the_server_is_gone_when_it_is_stopped(base: Path, tmp_path: Path) -> None:
     start = Start(folder=tmp_path, timeout=120, context=2048, parallel=1, say=lambda _: None)
+    others = set(psutil.Process().children(recursive=True))  # servers that other tests share
     serving = mlx.RUNTIME.start(checkpoint.identify(str(base)), start)
-    family = psutil.Process().children(recursive=True)
+    family = set(psutil.Process().children(recursive=True)) - others
     assert any("mlx_lm" in " ".join(process.cmdline()) for process in family)
     serving.stop()
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
