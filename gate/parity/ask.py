@@ -12,7 +12,7 @@ from importlib import resources
 from gate.checkpoints import checkpoint as checkpoints
 from gate.errors import AskError, ServeError
 from gate.models.client import Client
-from gate.models.runtime import named
+from gate.models.runtime import by_name
 from gate.models.serving.start import served
 from gate.parity.answer import Answer, Hop, steps
 from gate.types import Checkpoint, Json, Reply, Say, Server
@@ -82,7 +82,7 @@ def _answer(client: _Listener, prompt: Prompt) -> Answer:
     return Answer(
         prompt=prompt.id,
         tools=bool(prompt.tools),
-        steps=steps(client.heard, best=named(client.server.runtime).any_of_best),
+        steps=steps(client.heard, best=by_name(client.server.runtime).any_of_best),
         text=_text(reply),
         calls=tuple(reply.calls),
         finish=reply.finish,
