@@ -11,7 +11,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -146,17 +146,15 @@ class Client:
         body = {key: value for key, value in body.items() if "logprobs" not in key}
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         begun = time.perf_counter()
-        try:
-            path = self._root("/v1/chat/completions")
-            with self._http.stream("POST", path, json=body, headers=self._headers()) as response:
-                if response.status_code != 200:
-                    text = one_line(self._body(response, begun + self.timeout))
-                    raise AskError(f"{self.server.url}: a streamed answer: HTTP {response.status_code}: {text}")
-                return _streamed(response.iter_lines(), begun, begun + self.timeout)
-        except AskError:
-            raise
-        except Exception as error:
-            raise AskError(f"{self.server.url}: a streamed answer broke off: {error}") from error
+        path = self._root("/v1/chat/completions")
+        with (
+            _failing_as(f"{self.server.url}: a streamed answer broke off"),
+            self._http.stream("POST", path, json=body, headers=self._headers()) as response,
+        ):
+            if response.status_code != 200:
+                text = one_line(self._body(response, begun + self.timeout))
+                raise AskError(f"{self.server.url}: a streamed answer: HTTP {response.status_code}: {text}")
+            return _streamed(response.iter_lines(), begun, begun + self.timeout)
 
     def ping(self) -> tuple[int, str]:
         """Request one token; the HTTP status and the body. Raises AskError when no server responds."""
@@ -168,23 +166,19 @@ class Client:
 
     def get(self, path: str) -> tuple[str, Json]:
         """GET a path of the server's root: its Server header and the JSON object, {} for any other response."""
-        try:
+        with _failing_as(f"{self.server.url}: {path}"):
             response = self._http.get(self._root(path), headers=self._headers())
-        except Exception as error:
-            raise AskError(f"{self.server.url}: {path}: {error}") from error
         value = replies.loads(response.text) if response.status_code == 200 else None
         return response.headers.get("server", ""), value if isinstance(value, dict) else {}
 
     def post_json(self, path: str, body: Json) -> Json:
         """POST to a path of the server's root (not of /v1): the JSON object. Raises AskError for any other response."""
         deadline = time.monotonic() + self.timeout
-        try:
-            with self._http.stream("POST", self._root(path), json=body, headers=self._headers()) as response:
-                status, text = response.status_code, self._body(response, deadline)
-        except AskError:
-            raise
-        except Exception as error:
-            raise AskError(f"{self.server.url}: {path}: no answer: {error}") from error
+        with (
+            _failing_as(f"{self.server.url}: {path}: no answer"),
+            self._http.stream("POST", self._root(path), json=body, headers=self._headers()) as response,
+        ):
+            status, text = response.status_code, self._body(response, deadline)
         value = replies.loads(text)
         if status != 200 or not isinstance(value, dict):
             raise AskError(f"{self.server.url}: {path}: HTTP {status}: {one_line(text)}")
@@ -225,7 +219,7 @@ class Client:
     def _body(self, response: Any, deadline: float) -> str:
         """Read a body with a limit of bytes and of wall time: a read timeout does not end a slow drip of bytes."""
         chunks, size = [], 0
-        try:
+        with _failing_as(f"{self.server.url}: the connection broke in the middle of an answer"):
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
                 size += len(chunk)
@@ -233,10 +227,6 @@ class Client:
                     raise AskError(f"{self.server.url}: the response is larger than {BODY_LIMIT} bytes")
                 if time.monotonic() > deadline:
                     raise AskError(f"{self.server.url}: no complete answer within {self.timeout:.0f} s")
-        except AskError:
-            raise
-        except Exception as error:
-            raise AskError(f"{self.server.url}: the connection broke in the middle of an answer: {error}") from error
         return b"".join(chunks).decode("utf-8", "replace")
 
     def _closing_fault(self, error: AskError) -> str:
@@ -265,6 +255,17 @@ def request(server: Server, messages: list[Json], *, tools: list[Json], max_toke
     sampling = server.sampling if mode != "batched" or server.batch_sampling is None else server.batch_sampling
     limit = "max_completion_tokens" if "max_completion_tokens" in sampling else "max_tokens"
     return body | sampling | (server.cold if mode == "sequential" else {}) | {limit: max_tokens}
+
+
+@contextlib.contextmanager
+def _failing_as(what: str) -> Iterator[None]:
+    """Turn any exception but an AskError into an AskError that begins with `what`."""
+    try:
+        yield
+    except AskError:
+        raise
+    except Exception as error:
+        raise AskError(f"{what}: {error}") from error
 
 
 def _streamed(lines: Iterable[str], begun: float, deadline: float) -> Streamed:

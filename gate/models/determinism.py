@@ -52,7 +52,7 @@ def probe(server: Server, *, timeout: float) -> Determinism:
             sequential = [third, *(_ask(client, "", each) for each in PROMPTS[1:] if not isinstance(batched, str))]
             cold = _cold(server, client, first, second)
     except AskError as error:
-        return Determinism(None, _since(begun), why=f"not possible: {error}")
+        return Determinism(None, round(time.perf_counter() - begun, 3), why=f"not possible: {error}")
     both = [] if isinstance(batched, str) else zip(sequential, batched, strict=True)
     changes = [change for (_, one), (_, other) in both for change in batch_invariance.gap_changes(one, other)]
     pairs: dict[str, tuple[Reply, Reply] | str] = {
@@ -66,7 +66,7 @@ def probe(server: Server, *, timeout: float) -> Determinism:
         steps=len(changes),
         first=first.seconds,
         again=third[0].seconds,
-        seconds=_since(begun),
+        seconds=round(time.perf_counter() - begun, 3),
     )
 
 
@@ -131,7 +131,3 @@ def _difference(name: str, first: Reply, other: Reply) -> str:
 def _output(reply: Reply) -> str:
     calls = json.dumps(reply.calls, ensure_ascii=False) if reply.calls else ""
     return f"{reply.reasoning}{reply.content}{calls}"
-
-
-def _since(begun: float) -> float:
-    return round(time.perf_counter() - begun, 3)

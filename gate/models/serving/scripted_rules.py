@@ -43,6 +43,7 @@ from gate.types import Json
 
 KEYS = {"user", "content", "calls", "finish", "reasoning", "message", "status", "body", "seconds", "close", "die"}
 KEYS |= {"gap", "runtime", "raw", "prompt", "has", "sequential", "log"}
+USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 def read_rules(path: Path) -> list[Json]:
@@ -69,7 +70,7 @@ def main() -> None:
     script = {
         "by_user": {rule["user"]: rule for rule in reversed(rules) if "user" in rule},
         "by_part": [rule for rule in rules if "has" in rule],
-        "default": _default(rules),
+        "default": next((rule for rule in rules if not {"user", "has"} & {*rule} and {*rule} != {"runtime"}), None),
         "always": tuple(arguments.always),
         "gap": 1.0 if any("gap" in rule for rule in rules) else None,
     }
@@ -142,27 +143,21 @@ class _Handler(BaseHTTPRequestHandler):
         """Do not log requests: the log is for errors."""
 
 
-def _default(rules: list[Json]) -> Json | None:
-    return next((rule for rule in rules if not {"user", "has"} & set(rule) and set(rule) != {"runtime"}), None)
-
-
 def _completion(rule: Json) -> str:
     calls = [_call(number, call) for number, call in enumerate(rule.get("calls", []))]
     message = {"role": "assistant", "content": rule.get("content"), "reasoning": rule.get("reasoning")}
     message = rule.get("message") or {k: v for k, v in message.items() if v is not None} | {"tool_calls": calls}
     finish = rule.get("finish") or ("tool_calls" if calls else "stop")
     choice = {"index": 0, "finish_reason": finish, "message": message, "logprobs": _logprobs(rule.get("gap"))}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    body = {"id": "scripted", "object": "chat.completion", "model": "scripted", "choices": [choice], "usage": usage}
+    body = {"id": "scripted", "object": "chat.completion", "model": "scripted", "choices": [choice], "usage": USAGE}
     return json.dumps(body)
 
 
 def _streamed(rule: Json) -> str:
     """The same answer as server-sent events."""
-    whole = json.loads(_completion(rule))
-    choice = whole["choices"][0]
+    choice = json.loads(_completion(rule))["choices"][0]
     part = {"choices": [{"index": 0, "delta": choice["message"], "finish_reason": choice["finish_reason"]}]}
-    events = [json.dumps(part), json.dumps({"choices": [], "usage": whole["usage"]}), "[DONE]"]
+    events = [json.dumps(part), json.dumps({"choices": [], "usage": USAGE}), "[DONE]"]
     return "".join(f"data: {event}\n\n" for event in events)
 
 
@@ -186,8 +181,7 @@ def _raw(rule: Json) -> Json:
 def _text_completion(rule: Json) -> str:
     finish = "length" if rule.get("finish") == "length" else "stop"
     choice = {"index": 0, "finish_reason": finish, "text": rule.get("content") or "", "logprobs": None}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return json.dumps({"id": "scripted", "object": "text_completion", "choices": [choice], "usage": usage})
+    return json.dumps({"id": "scripted", "object": "text_completion", "choices": [choice], "usage": USAGE})
 
 
 def _call(number: int, call: Json) -> Json:

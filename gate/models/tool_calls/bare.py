@@ -60,8 +60,7 @@ def only(source: Source, tools: Tools) -> list[Json]:
     calls: list[Json] = []
     at = 0
     while not source.blank(at, len(source.text)):
-        start = _BETWEEN.match(source.text, at)
-        new, at = _next(source, start.end() if start else at, tools)
+        new, at = _next(source, source.skip(_BETWEEN, at), tools)
         if not new:
             return []
         calls += new
@@ -76,8 +75,7 @@ def _next(source: Source, at: int, tools: Tools) -> Reading:
     literal = pythonic.literal(source, at, tools)
     if literal is None or not all(tools.admits(call["name"]) for call in literal[0]):
         return [], at
-    end = _BETWEEN.match(source.text, literal[1])
-    return literal[0], end.end() if end else literal[1]
+    return literal[0], source.skip(_BETWEEN, literal[1])
 
 
 def _named(source: Source, at: int, tools: Tools) -> Reading | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from gate.models.tool_calls import objects, payload
-from gate.models.tool_calls.source import Reading, Source
+from gate.models.tool_calls.source import FENCE, Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -72,4 +72,4 @@ def _call(source: Source, name: str, at: int, tools: Tools) -> Reading:
     if name.isdigit() and isinstance(arguments, dict):
         name = tools.only_fit(arguments) or name
     call: Json = {"name": tools.resolve(name), "arguments": arguments}
-    return [call], source.past_fence(end)
+    return [call], source.skip(FENCE, end)

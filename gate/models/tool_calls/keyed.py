@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gate.models.tool_calls.literals import parsed
+from gate.models.tool_calls.literals import parsed_or_text
 from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
@@ -85,7 +85,4 @@ def _framed(value: str) -> str:
 
 
 def _untyped(value: str) -> Any:
-    try:
-        return parsed(value.strip())
-    except ValueError:
-        return value.strip()
+    return parsed_or_text(value.strip())

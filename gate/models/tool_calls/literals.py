@@ -150,6 +150,14 @@ def parsed(text: str) -> Any:
     return decoded[0]
 
 
+def parsed_or_text(text: str) -> Any:
+    """A whole text as JSON or a Python literal where it is one, else the text."""
+    try:
+        return parsed(text)
+    except ValueError:
+        return text
+
+
 def unescaped(body: str) -> str:
     """Resolve the escapes in the body of a quoted string."""
     if "\\" not in body:

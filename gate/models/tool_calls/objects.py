@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gate.models.tool_calls.literals import decode, parsed
+from gate.models.tool_calls.literals import decode, parsed_or_text
 from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
@@ -36,7 +36,7 @@ _WRITTEN = re.compile(r"[\"':=“]")
 def sequence(source: Source, at: int, tools: Tools) -> Reading:
     """Read the calls after a marker: objects or arrays one after another, also with separators between them."""
     calls: list[Json] = []
-    while _OPENING.match(source.text, start := _after(_BETWEEN, source, at)):
+    while _OPENING.match(source.text, start := source.skip(_BETWEEN, at)):
         decoded = decode(source, start)
         if decoded is not None:
             calls += [_call(name, written, tools) for name, written, _ in _shapes(decoded[0])]
@@ -97,10 +97,7 @@ def normalized(value: Any) -> Json | str:
         return value
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    try:
-        inner = parsed(value)
-    except ValueError:
-        return value
+    inner = parsed_or_text(value)
     return inner if isinstance(inner, dict) else value
 
 
@@ -158,8 +155,3 @@ def _malformed(source: Source, at: int, tools: Tools) -> Reading:
     if elided(value):
         return [], at
     return [{"name": tools.resolve(head["name"]), "arguments": value}], end
-
-
-def _after(pattern: re.Pattern[str], source: Source, at: int) -> int:
-    match = pattern.match(source.text, at)
-    return match.end() if match else at

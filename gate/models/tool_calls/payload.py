@@ -10,7 +10,7 @@ import re
 
 from gate.models.tool_calls import keyed, objects, pythonic
 from gate.models.tool_calls.literals import decode
-from gate.models.tool_calls.source import Reading, Source
+from gate.models.tool_calls.source import FENCE, Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -28,7 +28,7 @@ def calls(source: Source, marker: re.Match[str], tools: Tools) -> Reading:
     space = _SPACE.match(source.text, marker.end())
     calls, end = _calls(source, space.end() if space else marker.end(), tools)
     if calls and space and space["fence"]:
-        end = source.past_fence(end)
+        end = source.skip(FENCE, end)
     return calls, end
 
 

@@ -34,8 +34,7 @@ def sequence(source: Source, at: int, tools: Tools) -> Reading:
         call, at = _read(source, head, tools)
         if isinstance(call["arguments"], dict) or listed or tools.has(call["name"]):
             calls.append(call)
-    end = _END.match(source.text, at)
-    return [call for call in calls if not objects.elided(call["arguments"])], end.end() if listed and end else at
+    return [call for call in calls if not objects.elided(call["arguments"])], source.skip(_END, at) if listed else at
 
 
 def literal(source: Source, at: int, tools: Tools) -> Reading | None:

@@ -17,7 +17,8 @@ _STRING_END = {
     "'": re.compile(r"(?:[^'\\]++|\\.)*+'", re.DOTALL),
 }
 _SOLID = re.compile(r"[^\s,;]")
-_FENCE = re.compile(r"\s*+`{3,}")
+FENCE = re.compile(r"\s*+`{3,}")
+"""A closing fence; it is skipped, so that it opens no other."""
 _TOKEN_START = re.compile(r"<[|｜/]|<(?:\w{1,20}[:_])?tool_?calls?>|\[/?[A-Z_]+\]", re.IGNORECASE)
 
 
@@ -89,10 +90,10 @@ class Source:
         token = self.seek(_TOKEN_START, start)
         return self.text[start : token.start() if token else len(self.text)].strip()
 
-    def past_fence(self, at: int) -> int:
-        """The index after a closing fence at `at`, so that it opens no other; `at` where there is none."""
-        fence = _FENCE.match(self.text, at)
-        return fence.end() if fence else at
+    def skip(self, pattern: re.Pattern[str], at: int) -> int:
+        """The index after a match of the pattern at `at`; `at` where there is none."""
+        match = pattern.match(self.text, at)
+        return match.end() if match else at
 
     def _pair(self, start: int) -> None:
         """Match the bracket at `start` and those inside it; skip brackets that are matched already.

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from gate.models.tool_calls import objects
-from gate.models.tool_calls.literals import parsed
+from gate.models.tool_calls.literals import parsed_or_text
 from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools, container
 from gate.types import Json
@@ -82,14 +82,7 @@ def _typed(written: str, attributes: str, name: str, key: str, tools: Tools) -> 
     declared = _STRING.search(attributes)
     if declared is None:
         return tools.coerce(name, key, written, _untyped)
-    return written if declared.group(1).lower() == "true" else _decoded(written)
-
-
-def _decoded(written: str) -> Any:
-    try:
-        return parsed(written)
-    except ValueError:
-        return written
+    return written if declared.group(1).lower() == "true" else parsed_or_text(written)
 
 
 def _untyped(written: str) -> Any:
