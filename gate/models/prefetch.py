@@ -76,7 +76,7 @@ class Prefetch:
         self._waiting: list[tuple[Request, Future[Reply]]] = []
         self._answers: dict[str, Future[Reply]] = {}
         self._takers: Counter[str] = Counter()
-        self._read: set[str] = set()
+        self._cached: set[str] = set()
         """Prefixes that the server has cached."""
         self._leading: set[str] = set()
         """Prefixes whose first request is under way."""
@@ -166,26 +166,26 @@ class Prefetch:
             with self._changed:
                 self._running -= 1
                 self._leading.discard(each.prefix)
-                self._read.add(each.prefix)
+                self._cached.add(each.prefix)
                 self._changed.notify_all()
 
     def _next(self) -> tuple[Request, Future[Reply]] | None:
         """Wait for a request that may start; None when there are no more."""
         with self._changed:
             while not self._stopped and self._waiting:
-                number = next((n for n, (each, _) in enumerate(self._waiting) if self._may_begin(each)), None)
+                number = next((n for n, (each, _) in enumerate(self._waiting) if self._may_start(each)), None)
                 if number is not None and not self._paused:
                     task = self._waiting.pop(number)
-                    self._leading |= {task[0].prefix} - self._read
+                    self._leading |= {task[0].prefix} - self._cached
                     self._running += 1
                     return task
                 self._changed.wait()
             self._workers -= 1  # under the lock, so that `plan` does not count a thread that is about to end
             return None
 
-    def _may_begin(self, each: Request) -> bool:
+    def _may_start(self, each: Request) -> bool:
         """Has the server cached its prefix, or is no request with it under way?"""
-        return each.prefix in self._read or each.prefix not in self._leading
+        return each.prefix in self._cached or each.prefix not in self._leading
 
 
 _TOOLS: dict[int, tuple[object, str]] = {}

@@ -29,10 +29,10 @@ from gate.parity.compare import BOUND, Comparison, Difference, Pair, compare
 
 FAULTS = 1 / 3
 """Accepted share of answers that are faults."""
-CERTAIN = 3.0
+LARGE_MARGIN = 3.0
 """Nats: one token is 20 times as likely as the other. No quantisation that stands in the table changes such a token."""
-CERTAINTIES = 1
-"""Accepted number of faults with a margin of CERTAIN or more."""
+LARGE_MARGINS = 1
+"""Accepted number of faults with a margin of LARGE_MARGIN or more."""
 LOST = 0.25
 """Mean KL in nats: above that of the coarsest quantisation in the table, and below that of a lost adapter."""
 
@@ -71,8 +71,10 @@ def reasons(comparison: Comparison, *, bound: float = BOUND) -> tuple[str, ...]:
         texts.append(f"{count} of {total} answers end where the first goes on: another stop token")
     if count := counts[Difference.OTHER_CALLS]:
         texts.append(f"from the same tokens of {count} answers the server parses other calls: another tool parser")
-    if counts[Difference.FAULT] > FAULTS * total or _certain(comparison) > CERTAINTIES:
-        texts.append(_faults(comparison, bound))
+    faults = [pair for pair in comparison.pairs if pair.difference is Difference.FAULT]
+    large = sum(pair.margin is not None and pair.margin >= LARGE_MARGIN for pair in faults)
+    if len(faults) > FAULTS * total or large > LARGE_MARGINS:
+        texts.append(_faults(comparison, faults, large=large, bound=bound))
     return tuple(text for text in texts if text)
 
 
@@ -112,22 +114,13 @@ def _suspect(pairs: Sequence[Pair], lengths: set[int]) -> str:
     return "another chat template or tokenizer"
 
 
-def _certain(comparison: Comparison) -> int:
-    """The number of faults with a margin of CERTAIN or more."""
-    return sum(pair.margin is not None and pair.margin >= CERTAIN for pair in _faulty(comparison))
-
-
-def _faulty(comparison: Comparison) -> list[Pair]:
-    return [pair for pair in comparison.pairs if pair.difference is Difference.FAULT]
-
-
-def _faults(comparison: Comparison, bound: float) -> str:
-    faulty, total = _faulty(comparison), len(comparison.pairs)
+def _faults(comparison: Comparison, faults: Sequence[Pair], *, large: int, bound: float) -> str:
+    total = len(comparison.pairs)
     differ = total - comparison.counts[Difference.SAME]
-    margins = [f"{len(faulty)} of them at a margin of {bound:g} nats or more"]
-    if certain := _certain(comparison):
-        margins.append(f"{certain} at {CERTAIN:g} or more")
-    if unknown := sum(pair.margin is None for pair in faulty):
+    margins = [f"{len(faults)} of them at a margin of {bound:g} nats or more"]
+    if large:
+        margins.append(f"{large} at {LARGE_MARGIN:g} or more")
+    if unknown := sum(pair.margin is None for pair in faults):
         margins.append(f"{unknown} at an unknown margin")
     return f"{differ} of {total} answers differ, {', '.join(margins)}{_suspected_by(comparison.divergence)}"
 
