@@ -83,14 +83,14 @@ def _questions(fixtures: Path) -> Iterator[Question]:
 
 def _timed(client: Client, asked: list[Question], how: str, at_once: int) -> tuple[list[Reply], float]:
     begun = time.perf_counter()
-    replies = parallel.each(
+    replies = parallel.map(
         partial(_ask, client, how), asked, at_once=at_once, tell=partial(_say, how or "alone", len(asked))
     )
     return replies, time.perf_counter() - begun
 
 
 def _ask(client: Client, how: str, each: Question) -> Reply:
-    return client.chat(each.messages, tools=each.tools, max_tokens=each.max_tokens, how=how)
+    return client.chat(each.messages, tools=each.tools, max_tokens=each.max_tokens, mode=how)
 
 
 def _say(how: str, count: int, done: int) -> None:
@@ -102,10 +102,12 @@ def _tell(among: list[Reply], alone: list[Reply], bound: float | None, drift: fl
     pairs = list(zip(among, alone, strict=True))
     known = [each.margin for each in among if each.margin is not None]
     changed = sorted(
-        a.margin for a, b in pairs if a.margin is not None and batch_invariance.said(a) != batch_invariance.said(b)
+        a.margin for a, b in pairs if a.margin is not None and batch_invariance.output(a) != batch_invariance.output(b)
     )
     moved = [abs(a.margin - b.margin) for a, b in pairs if a.margin is not None and b.margin is not None]
-    same = [m for m, (a, b) in zip(moved, pairs, strict=False) if batch_invariance.said(a) == batch_invariance.said(b)]
+    same = [
+        m for m, (a, b) in zip(moved, pairs, strict=False) if batch_invariance.output(a) == batch_invariance.output(b)
+    ]
     above = [each for each in known if bound is not None and each > bound]
     rows = [
         ("requests, with a margin", f"{len(pairs)}, {len(known)}"),

@@ -24,7 +24,7 @@ def served(checkpoint: Checkpoint, *, slots: int, context: int = CONTEXT) -> Ite
     """
     with tempfile.TemporaryDirectory(prefix="harnesses-") as folder:
         start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=slots, say=lambda _: None)
-        serving = runtime.serving(checkpoint.kind).start(checkpoint, start)
+        serving = runtime.for_kind(checkpoint.kind).start(checkpoint, start)
         try:
             yield serving.server
         finally:

@@ -129,7 +129,7 @@ class _Session:
         fault, form = "", _form(self._rubric)
         for _ in range(TRIES):
             messages = self._messages(item, falling=falling, fault=fault)
-            given = self._client.chat(messages, tools=[], max_tokens=TOKENS, form=form)
+            given = self._client.chat(messages, tools=[], max_tokens=TOKENS, response_format=form)
             verdict, fault = _read(given.content, given.fault, self._rubric)
             if verdict is not None:
                 self._reasons[item.key] = one_line(verdict["reason"], REASON)

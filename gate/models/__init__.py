@@ -1,1 +1,1 @@
-"""A served model: starting it, asking it, its replies, calls written as text, the reply cache."""
+"""A served model: starting it, sending requests, reading replies and the tool calls in them, caching replies."""

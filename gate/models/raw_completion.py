@@ -1,6 +1,6 @@
-"""Ask a served model raw: its own template's prompt in, its own text out, no parser and no grammar between.
+"""Raw completions: the prompt of the checkpoint's own template, and the model's text without parser and grammar.
 
-How that is done is the runtime's to say (gate.models.runtime.RawView).
+Each runtime defines how to get them (gate.models.runtime.RawView).
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from typing import Any
 
 from gate.errors import AskError
 from gate.models import runtime
-from gate.models.client import Client
+from gate.models.client import Client, request
 from gate.system import parallel
 from gate.system.sandbox import LimitError
 from gate.types import Json, Question, Raw
 
 AT_ONCE = 4
-"""Requests at once: mlx_lm.server batches them, llama-server takes as many as it has slots."""
+"""Requests at once: mlx_lm.server batches them, llama-server serves as many as it has slots."""
 
-Asked = tuple[Raw, list[int]]
+RawAnswer = tuple[Raw, list[int]]
+"""An answer, and its token ids where the runtime decodes them."""
 
 
 def prompts(client: Client, folder: Path | None, questions: Sequence[Question]) -> list[Raw]:
-    """Each question with its prompt, or with the problem. `folder` holds the tokenizer of an MLX checkpoint."""
-    bodies = [client.request(q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in questions]
-    view = runtime.named(client.server.runtime).raw
+    """Render each question into a Raw with its prompt or problem. `folder` holds the checkpoint's tokenizer, if any."""
+    bodies = [request(client.server, q.messages, tools=q.tools, max_tokens=q.max_tokens) for q in questions]
+    view = runtime.by_name(client.server.runtime).raw
     try:
         if view is None:
-            rendered: list[Json] = [{"problem": "this server does not tell the prompts that it renders"}] * len(bodies)
+            rendered: list[Json] = [{"problem": "this server does not reveal the prompts that it renders"}] * len(
+                bodies
+            )
         else:
             rendered = view.render(client, folder, bodies)
     except (AskError, LimitError) as error:
@@ -41,28 +44,35 @@ def prompts(client: Client, folder: Path | None, questions: Sequence[Question]) 
 def answers(
     client: Client, folder: Path | None, raws: Sequence[Raw], *, sequential: bool, tell: Callable[[int], None]
 ) -> list[Raw]:
-    """Each prompt with the model's text: several at once, or one after the other and exactly as the chat was."""
-    view = runtime.named(client.server.runtime).raw
+    """Complete each prompt: several at once, or one at a time with the seed of the chat requests.
+
+    `tell` is called with the number of prompts that are done.
+    """
+    view = runtime.by_name(client.server.runtime).raw
     if view is None:
         return list(raws)
     ask = partial(_ask, client, view.ask, sequential)
-    asked = parallel.map(ask, raws, at_once=1 if sequential else AT_ONCE, tell=tell)
-    if view.decode is None or folder is None or all(raw.problem for raw, _ in asked):
-        return [raw for raw, _ in asked]
+    completed = parallel.map(ask, raws, at_once=1 if sequential else AT_ONCE, tell=tell)
+    if view.decode is None or folder is None or all(raw.problem for raw, _ in completed):
+        return [raw for raw, _ in completed]
     try:
-        texts = view.decode(folder, [tokens for _, tokens in asked])
+        texts = view.decode(folder, [tokens for _, tokens in completed])
     except LimitError as error:
-        return [replace(raw, problem=raw.problem or f"the tokens could not be decoded: {error}") for raw, _ in asked]
-    return [replace(raw, text=text) for (raw, _), text in zip(asked, texts, strict=True)]
+        why = f"the tokens could not be decoded: {error}"
+        return [replace(raw, problem=raw.problem or why) for raw, _ in completed]
+    return [replace(raw, text=text) for (raw, _), text in zip(completed, texts, strict=True)]
 
 
 def applied_template(client: Client, _folder: Path | None, bodies: list[Json]) -> list[Json]:
-    """Prompts as the server itself renders them, by llama-server's /apply-template."""
+    """Render prompts with llama-server's /apply-template."""
     return parallel.map(partial(client.post_json, "/apply-template"), bodies, at_once=AT_ONCE)
 
 
 def completion(client: Client, raw: Raw, *, sequential: bool) -> tuple[Raw, Json]:
-    """The answer to a prompt by /v1/completions, and its choice with log-probabilities; `sequential`: with the seed."""
+    """Complete a prompt by /v1/completions: the answer, and its choice with log-probabilities.
+
+    `sequential`: send the seed, with which some servers compute a request by itself. Raises AskError.
+    """
     body = {name: value for name, value in client.server.sampling.items() if name not in ("seed", "top_logprobs")}
     if sequential and "seed" in client.server.sampling:
         body["seed"] = client.server.sampling["seed"]
@@ -74,9 +84,9 @@ def completion(client: Client, raw: Raw, *, sequential: bool) -> tuple[Raw, Json
 
 
 def text(value: Any) -> str:
-    """The value, which must be a text. Raises TypeError."""
+    """The value if it is a string. Raises TypeError."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a string")
     return value
 
 
@@ -87,8 +97,8 @@ def _prompt(question: Question, rendered: Json) -> Raw:
     return Raw(prompt=prompt, limit=question.max_tokens)
 
 
-def _ask(client: Client, ask: Callable[[Client, Raw, bool], Asked], sequential: bool, raw: Raw) -> Asked:
-    """The raw answer, or the problem."""
+def _ask(client: Client, ask: Callable[[Client, Raw, bool], RawAnswer], sequential: bool, raw: Raw) -> RawAnswer:
+    """The raw answer; its problem where there is none."""
     if raw.problem:
         return raw, []
     try:
@@ -96,4 +106,4 @@ def _ask(client: Client, ask: Callable[[Client, Raw, bool], Asked], sequential: 
     except AskError as error:
         return replace(raw, problem=f"no raw answer: {error}"), []
     except (KeyError, IndexError, TypeError) as error:
-        return replace(raw, problem=f"the raw answer has another shape than it should: {error!r}"), []
+        return replace(raw, problem=f"the raw answer has an unexpected shape: {error!r}"), []

@@ -1,7 +1,7 @@
-"""Normalise what OpenAI-compatible servers send into one Reply.
+"""Parses the responses of OpenAI-compatible servers into Reply values.
 
-Read for this: mlx_lm/server.py (0.32.2), llama.cpp tools/server and common/chat.cpp (b11434), the OpenAI API
-reference. Every server differs in something: where reasoning stands, what an unparsable call becomes.
+Servers differ: in the field that holds reasoning, in what they return for a call that they cannot parse. Sources:
+mlx_lm/server.py (0.32.2), llama.cpp tools/server and common/chat.cpp (b11434), the OpenAI API reference.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from gate.system.text import one_line
 from gate.types import Json, Reply, Step
 
 ENDINGS = ("stop", "tool_calls", "function_call", "eos", "end_turn")
-"""Finish reasons of an answer that ended by itself."""
+"""Finish reasons of an answer that the model ended itself."""
 MODEL_FAULTS = ("output that does not match the expected", "Failed to parse tool call arguments")
-"""llama-server answers HTTP 500 with these when the *model's* text does not parse (common/chat.cpp)."""
+"""Error messages of llama-server's HTTP 500 when it cannot parse the *model's* text (common/chat.cpp)."""
 
 
 def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
-    """A Reply from an HTTP status and body. Raises AskError when it says nothing about the model."""
+    """Parse an HTTP status and body into a Reply. Raises AskError when the failure is not the model's.
+
+    `seconds`: how long the request took. `tools`: those of the request, to recognize calls in the text.
+    """
     body = loads(text)
     if status == 500 and any(fault in text for fault in MODEL_FAULTS):
         return failed(f"the server could not parse what the model wrote: {_error(body, text)}", seconds, status, text)
@@ -39,7 +42,7 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
         content=content,
         reasoning=_content(message.get("reasoning_content") or message.get("reasoning")),
         calls=calls,
-        leaks=[_plain(leak) for leak in tool_calls.find(content, tools)],
+        leaks=[_json_safe(leak) for leak in tool_calls.find(content, tools)],
         finish=finish,
         fault=_fault(content, calls, finish),
         usage=usage,
@@ -51,19 +54,19 @@ def read(status: int, text: str, *, seconds: float, tools: list[Json]) -> Reply:
 
 
 def steps(text: str) -> list[Step]:
-    """The steps of the first choice of a body, as far as they are told. Raises AskError where there is no choice."""
+    """The steps of a body's first choice that have log-probabilities. Raises AskError where there is no choice."""
     return _steps(first_choice(text))
 
 
 def first_choice(text: str) -> Json:
-    """The first choice of a body, with a message in it. Raises AskError."""
+    """A body's first choice. Raises AskError where there is none, or none with a message."""
     return _choice(loads(text), text)
 
 
 def distributions(choice: Json) -> list[tuple[Json, list[Json]]]:
-    """Each step of a choice as it was served, with its listed tokens that have a log-probability, the best first.
+    """Each step of a choice, and its candidate tokens that have a log-probability, the most likely first.
 
-    Servers list them in any order; minus infinity comes as a very low number or as null.
+    Servers list candidates in any order, and write minus infinity as a very low number or as null.
     """
     steps = [step if isinstance(step, dict) else {} for step in _listed(choice.get("logprobs"), "content")]
     listed = [filter(has_logprob, _listed(step, "top_logprobs")) for step in steps]
@@ -71,18 +74,18 @@ def distributions(choice: Json) -> list[tuple[Json, list[Json]]]:
 
 
 def has_logprob(token: Any) -> bool:
-    """Is it a token with a log-probability? Rounding may lift one a little above 0."""
+    """Does a token have a log-probability? Rounding may raise one slightly above 0."""
     value = token.get("logprob") if isinstance(token, dict) else None
     return isinstance(value, (int, float)) and value <= 0.01
 
 
 def failed(fault: str, seconds: float, status: int = 0, raw: str = "") -> Reply:
-    """The Reply of a model whose answer did not come through the server."""
+    """The Reply for an answer that the server could not return."""
     return Reply("", "", [], [], "", fault, {}, seconds, status, None, raw)
 
 
 def loads(text: str) -> Any:
-    """JSON from a server, None where it is none; numbers that JSON does not have become null."""
+    """Parse JSON from a server; None where it does not parse. NaN and infinities become None."""
     try:
         return json.loads(text, parse_constant=lambda _: None, parse_float=_number)
     except (ValueError, RecursionError):
@@ -95,7 +98,7 @@ def _fault(content: str, calls: list[Json], finish: str) -> str:
     if finish not in ENDINGS:
         return f"did not end by itself: finish_reason {finish[:40]!r}"
     if finish == "tool_calls" and not calls:
-        return "the server said tool_calls and gave none: it could not parse what the model wrote"
+        return "finish_reason is tool_calls, but there are none: the server could not parse what the model wrote"
     if not calls and not content.strip():
         return "empty answer"
     return ""
@@ -104,9 +107,9 @@ def _fault(content: str, calls: list[Json], finish: str) -> str:
 def _choice(body: Any, text: str) -> Json:
     choices = body.get("choices") if isinstance(body, dict) and not body.get("error") else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise AskError(f"the answer is no chat completion: {_error(body, text)}")
+        raise AskError(f"the answer is not a chat completion: {_error(body, text)}")
     if not isinstance(choices[0].get("message"), dict):
-        raise AskError(f"the answer holds no message: {_error(body, text)}")
+        raise AskError(f"the answer has no message: {_error(body, text)}")
     choice: Json = choices[0]
     return choice
 
@@ -120,10 +123,10 @@ def _content(value: Any) -> str:
 
 
 def _calls(message: Json) -> list[Json]:
-    """Tool calls as served. What has another shape is a call without a name, never "no call"."""
-    given = message.get("tool_calls") or []
-    given = given if isinstance(given, list) else [given]
-    functions = [call.get("function") if isinstance(call, dict) else None for call in given]
+    """Tool calls as served. A malformed call is a call without a name, never "no call"."""
+    served = message.get("tool_calls") or []
+    served = served if isinstance(served, list) else [served]
+    functions = [call.get("function") if isinstance(call, dict) else None for call in served]
     if isinstance(message.get("function_call"), dict):
         functions.append(message["function_call"])
     return [_call(function if isinstance(function, dict) else {}) for function in functions]
@@ -134,19 +137,19 @@ def _call(function: Json) -> Json:
     return {"name": name if isinstance(name, str) else "", "arguments": _arguments(function.get("arguments"))}
 
 
-def _arguments(given: Any) -> Any:
-    """An object, or what came: also where a key stands twice (parsers take one or the other), and for NaN."""
-    if not isinstance(given, str):
-        return given
+def _arguments(served: Any) -> Any:
+    """The arguments as an object; unchanged where they are none, repeat a key (parsers disagree) or hold NaN."""
+    if not isinstance(served, str):
+        return served
     try:
-        parsed = jsonl.loads(given, where="arguments")
+        parsed = jsonl.loads(served, where="arguments")
     except CaseError:
-        return given
-    return parsed if isinstance(parsed, dict) else given
+        return served
+    return parsed if isinstance(parsed, dict) else served
 
 
-def _plain(call: Json) -> Json:
-    """A call that JSON can hold: a number beyond every double becomes part of a text."""
+def _json_safe(call: Json) -> Json:
+    """The call; its arguments as text where they hold a number that JSON cannot represent."""
     try:
         json.dumps(call, allow_nan=False)
     except ValueError:
@@ -155,10 +158,10 @@ def _plain(call: Json) -> Json:
 
 
 def _margin(choice: Json, written: Any) -> float | None:
-    """The smallest gap; None where it could be that of a step that is not told.
+    """The smallest gap; None where steps are missing, since one of these could have a smaller gap.
 
-    llama-server leaves out steps that end inside a character (server-context.cpp, process_token): of 40 tokens of emoji
-    it tells 13. `written`: how many tokens there were, of which the last one, the end, need not be told.
+    llama-server omits steps that end inside a character (server-context.cpp, process_token): of 40 tokens of emoji it
+    lists 13. `written`: the number of tokens; the last one, which ended the answer, may be missing.
     """
     steps, listed = _steps(choice), len(_listed(choice.get("logprobs"), "content"))
     whole = len(steps) == listed and (not isinstance(written, int) or listed >= written - 1)
@@ -166,10 +169,10 @@ def _margin(choice: Json, written: Any) -> float | None:
 
 
 def _steps(choice: Json) -> list[Step]:
-    """Every step whose two best tokens are told.
+    """Every step whose two most likely tokens are listed, with the gap between these.
 
-    The gap is that between them, and 0 where another token was taken: a grammar has refused these, and what it chose
-    among is not told (llama.cpp, server-context.cpp: the probabilities are those before sampling).
+    The gap is 0 where the best token was not taken: a grammar refused it, and the candidates after the grammar are not
+    listed (llama.cpp, server-context.cpp: the probabilities are those before sampling).
     """
     steps = []
     for step, top in distributions(choice):
@@ -185,12 +188,12 @@ def _name(token: Json) -> Any:
 
 
 def _listed(value: Any, key: str) -> list[Any]:
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, list) else []
+    items = value.get(key) if isinstance(value, dict) else None
+    return items if isinstance(items, list) else []
 
 
 def _without_logprobs(body: Json) -> str:
-    """The body as received, less the log-probabilities: they are most of it, and their sum is `margin`."""
+    """The body without the log-probabilities, which make up most of it; `margin` summarizes them."""
     choices = [{k: v for k, v in c.items() if k != "logprobs"} for c in body["choices"] if isinstance(c, dict)]
     return json.dumps(body | {"choices": choices}, ensure_ascii=False)
 

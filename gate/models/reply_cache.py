@@ -1,7 +1,7 @@
-"""What a checkpoint has answered before, shared by runs and by xdist's workers.
+"""The replies of earlier runs, in one file that runs and xdist's workers share.
 
-A reply is known by the sha256 of the checkpoint's bytes, the runtime's versions, the machine, and all that was asked,
-sampling parameters included. Nothing is kept of sealed cases.
+The key of a reply is made of the sha256 of the checkpoint's bytes, the runtime's versions, the machine, and the whole
+request, sampling parameters included. Replies to sealed cases are never cached.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from gate.system import platform
 from gate.system.cache import Cache
 
 
-def opened(about: object, *, fresh: bool, run: str) -> Cache:
-    """The replies of one checkpoint on one runtime, which `about` describes in JSON.
+def open_cache(about: object, *, fresh: bool, run: str) -> Cache:
+    """Open the cache for one checkpoint on one runtime.
 
-    `fresh`: replies are kept, and earlier ones not given. `run`: what the processes of one run have in common.
+    `about`: JSON that identifies both. `fresh`: write replies, but return none of an earlier run. `run`: an id that
+    all processes of a run share.
     """
-    return Cache(place(), about, fresh=fresh, run=run)
+    return Cache(path(), about, fresh=fresh, run=run)
 
 
-def place() -> Path:
-    """The cache's file; the environment variable GATE_REPLIES names another one."""
+def path() -> Path:
+    """The cache's file; the environment variable GATE_REPLIES overrides it."""
     chosen = os.environ.get("GATE_REPLIES")
     return Path(chosen).expanduser().absolute() if chosen else platform.cache_folder() / "replies.sqlite"

@@ -1,7 +1,7 @@
-"""A runtime: one module of serving/ that says which kinds of checkpoint it serves and how it is asked.
+"""The registry of runtimes: the software that serves checkpoints.
 
-The gate's own are modules of gate.models.serving. A plugin declares a `Runtime` in a module of its own and names it in
-the entry-point group `gate.runtimes`; `pytest --model` and every command of the gate then know it and its kinds:
+The gate's own runtimes are modules of gate.models.serving. A plugin declares a `Runtime` in a module of its own and
+names it in the entry-point group `gate.runtimes`; `pytest --model` and every command of the gate then accept its kinds:
 
     [project.entry-points."gate.runtimes"]
     toy = "toy:RUNTIME"
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from gate.models.client import Client
 
 MODULES = ("llama_cpp", "mlx", "openai_url", "scripted")
-"""The gate's own runtimes; each module has a RUNTIME."""
+"""The gate's own runtimes; each module defines RUNTIME."""
 UNKNOWN = "unknown"
-"""The name of a runtime of which nothing is known but that it speaks the OpenAI API."""
+"""The name of the runtime of any other server with the OpenAI API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a runtime is told about the run."""
+    """The settings of a run with which a runtime starts its server."""
 
     folder: Path
-    """The run's folder; logs go here."""
+    """The run's folder, for logs."""
     timeout: float
-    """Seconds until the server must have answered."""
+    """Most seconds until the server's first answer."""
     context: int
     """Tokens of context a request may use (llama.cpp reserves them)."""
     parallel: int
-    """Requests that come at once."""
+    """Requests that will be sent at once."""
     say: Say
-    """Tell the person what is going on; called again and again while waiting."""
+    """Shows progress; called repeatedly while the server starts."""
     key: str = "GATE_API_KEY"
-    """The environment variable with the key of a URL: a judge's is another than the candidate's."""
+    """The environment variable with a URL's API key; a judge has another one than the candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A model that answers, and how to end it."""
+    """A running server, and how to stop it."""
 
     server: Server
     stop: Callable[[], None]
@@ -58,14 +58,15 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class RawView:
-    """How a served model is asked raw: without the server's parser and grammar (gate.models.raw_completion)."""
+    """How to get raw completions: without the server's parser and grammar (gate.models.raw_completion)."""
 
     render: Callable[[Client, Path | None, list[Json]], list[Json]]
-    """The prompts of chat requests: {"prompt": text} or {"problem": why} for each. The folder has the tokenizer."""
+    """Renders the prompts of chat requests: {"prompt": text} or {"problem": why} for each. The folder holds the
+    checkpoint's tokenizer; None behind a URL."""
     ask: Callable[[Client, Raw, bool], tuple[Raw, list[int]]]
-    """The answer to a prompt, and its tokens where `decode` makes the text; true: by itself, not in a batch."""
+    """Completes a prompt: the answer, and its token ids where `decode` makes the text. The flag: outside of a batch."""
     decode: Callable[[Path, list[list[int]]], list[str]] | None = None
-    """The texts of answers that came as tokens, all together; None where the server writes text."""
+    """Decodes the token ids of all answers with the tokenizer in a folder; None where the server returns text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,38 +74,38 @@ class Runtime:
     """Software that serves checkpoints."""
 
     name: str
-    """As it stands in reports; only results of the same runtime are compared."""
+    """Its name in reports; only results of the same runtime are compared."""
     kinds: tuple[Kind, ...]
-    """The kinds of checkpoint that it serves; no other runtime serves them."""
+    """The kinds of checkpoint that it serves; each kind has one runtime."""
     start: Callable[[Checkpoint, Start], Serving]
-    """Serve a checkpoint: the server has answered when this returns. Raises ServeError."""
+    """Starts a server, and returns after its first answer. Raises ServeError."""
     versions: Callable[[], Json]
-    """Software by version, None for what is missing: what, beside the checkpoint's bytes, makes its answers. While it
-    is the same, earlier answers are used again. Raises ServeError where the runtime itself is missing."""
+    """The version of each package that affects its answers, None for a missing one. A new version invalidates cached
+    replies. Raises ServeError where the runtime itself is missing."""
     raw: RawView | None = None
-    """None where the server does not tell the prompts that it renders: then no miss is attributed to a stage."""
+    """None where the server does not reveal the prompts that it renders: then no miss is attributed to a stage."""
     at_once: int = 1
-    """Requests that it decodes together, where the user does not say otherwise."""
+    """Requests that it decodes together by default."""
     constrained: bool = True
     """May it decode tool calls under a grammar?"""
     seeded_sequential: bool = False
-    """Is a request with a seed computed by itself, and one without in a batch?"""
+    """Does it compute a request with a seed by itself, and batch one without?"""
     counts_cached: bool = False
     """Does its usage count the prompt's tokens that were in the cache?"""
     any_of_best: bool = False
-    """With log-probabilities, may it name any of the best tokens as the one that it generated?"""
+    """With log-probabilities, may it report any of the most likely tokens as the generated one?"""
     closing: str = ""
-    """What the model did wrong when the server closes a connection and lives on; empty where that is no answer."""
+    """The model's error that makes a healthy server close the connection; empty where there is no such error."""
 
 
-def named(name: str) -> Runtime:
-    """The runtime of this name; the unknown one where none has it."""
-    found = {runtime.name: runtime for runtime in runtimes()}
-    return found.get(name) or found[UNKNOWN]
+def by_name(name: str) -> Runtime:
+    """The runtime of this name; the unknown one where there is none."""
+    registered = {runtime.name: runtime for runtime in runtimes()}
+    return registered.get(name) or registered[UNKNOWN]
 
 
-def serving(kind: Kind) -> Runtime:
-    """The runtime that serves a kind of checkpoint. Raises ServeError."""
+def for_kind(kind: Kind) -> Runtime:
+    """The runtime that serves a kind of checkpoint. Raises ServeError where there is none."""
     for runtime in runtimes():
         if kind in runtime.kinds:
             return runtime
@@ -113,16 +114,16 @@ def serving(kind: Kind) -> Runtime:
 
 @cache
 def runtimes() -> tuple[Runtime, ...]:
-    """The gate's runtimes, then those of plugins. Raises ServeError where two have one name."""
+    """The gate's runtimes, then those of plugins. Raises ServeError where two have the same name."""
     own = [import_module(f"gate.models.serving.{name}").RUNTIME for name in MODULES]
-    found = {runtime.name: runtime for runtime in own}
+    registered = {runtime.name: runtime for runtime in own}
     for plugin in kinds.plugins():
         if not isinstance(plugin, Runtime):
-            raise ServeError(f"the entry-point group {kinds.GROUP} names {plugin!r}, which is no Runtime")
-        if plugin.name in found:
+            raise ServeError(f"the entry-point group {kinds.GROUP} names {plugin!r}, which is not a Runtime")
+        if plugin.name in registered:
             raise ServeError(f"two installed runtimes are named {plugin.name}: uninstall one of them")
-        found[plugin.name] = plugin
-    return tuple(found.values())
+        registered[plugin.name] = plugin
+    return tuple(registered.values())
 
 
 def unseeded(sampling: Json) -> Json:

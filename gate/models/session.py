@@ -1,4 +1,4 @@
-"""Asks the model of a run: an answer that is in the reply cache is not asked again."""
+"""A session with the model of a run: answers come from the reply cache, or from the server."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gate.types import AskMode, Json, Question, Reply, Server
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The model of a run, and how it is asked."""
+    """The model of a run, and its ask mode."""
 
     server: Server
-    """Where it is served, or how it was served when its answers were cached."""
+    """The running server, or the one whose answers were cached."""
     mode: AskMode
     about: Json | None = None
-    """What identifies its answers in the reply cache; None where nothing can, as for a URL."""
+    """The identity of its answers in the reply cache; None where there is none, as for a URL."""
     serve: Callable[[], Server] | None = None
-    """Serves it, the first time that something must be asked; None where it is served already."""
+    """Starts the server, for the first question that is not cached; None where it is running already."""
 
 
 class Session:
-    """Asks the model, or takes the answer from the cache. Safe to use from several threads."""
+    """Answers questions from the cache or by asking the model. Safe to use from several threads."""
 
     def __init__(self, host: Host, *, timeout: float, cache: Cache | None = None) -> None:
         self.mode = host.mode
@@ -36,61 +36,63 @@ class Session:
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._failed: Exception | None = None
-        self._cut = False
+        self._aborted = False
 
     def answer(self, question: Question, *, verified: bool = False, repeat: str = "1.1", fresh: bool = False) -> Reply:
-        """One reply. Raises AskError, or what serving raises.
+        """Answer one question. Raises AskError, or what starting the server raises.
 
-        `verified`: nothing else is under way, and this answer counts; `repeat`: which of several answers to one
-        question; `fresh`: neither taken from the cache nor kept in it.
+        `verified`: no other request is under way, so this answer counts; `repeat`: tells several answers to the same
+        question apart; `fresh`: bypass the cache.
         """
-        how = "sequential" if self.mode.name == "sequential" else "" if verified else "batched"
-        asked = self._identity(question, how, repeat)
+        mode = "sequential" if self.mode.name == "sequential" else "" if verified else "batched"
+        identity = self._identity(question, mode, repeat)
         cache = None if fresh else self._cache
-        better = [self._identity(question, "", repeat)] if how == "batched" and self.mode.name == "verified" else []
-        for each in (*better, asked):
-            row, earlier = cache.look(each) if cache is not None else (None, False)
+        # a verified answer of an earlier run is better than a batched one
+        better = [self._identity(question, "", repeat)] if mode == "batched" and self.mode.name == "verified" else []
+        for each in (*better, identity):
+            row, from_earlier_run = cache.look(each) if cache is not None else (None, False)
             if row:
-                return replace(Reply(**row), cached=earlier)
-        reply = self._connected().chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how)
-        if self._cut:
-            raise AskError("cut: the run has ended")  # mlx_lm's own way to fail looks the same
+                return replace(Reply(**row), cached=from_earlier_run)
+        client = self._connected()
+        reply = client.chat(question.messages, tools=question.tools, max_tokens=question.max_tokens, mode=mode)
+        if self._aborted:  # the reply may be the fault of a closed connection (Runtime.closing)
+            raise AskError("aborted: the run has ended")
         reply = replace(reply, verified=verified)
         if cache is not None:
-            cache.put(asked, msgspec.to_builtins(reply))
+            cache.put(identity, msgspec.to_builtins(reply))
         return reply
 
     def abort(self) -> None:
-        """End what is under way."""
-        self._cut = True
+        """End the requests under way, and refuse new ones."""
+        self._aborted = True
         if self._client is not None:
             self._client.abort()
 
     def flush(self) -> None:
-        """Write what is to be cached."""
+        """Write the cached answers to disk."""
         if self._cache is not None:
             self._cache.flush()
 
     def close(self) -> None:
-        """Write what is to be cached, and let go of the server."""
+        """Write the cached answers to disk, and disconnect from the server."""
         if self._cache is not None:
             self._cache.close()
         if self._client is not None:
             self._client.close()
 
-    def _identity(self, question: Question, how: str, repeat: str) -> Json:
-        """What identifies an answer: all that is asked, but for the name that a server was given for this run."""
+    def _identity(self, question: Question, mode: str, repeat: str) -> Json:
+        """The key of an answer: the whole request but for the model's name, which may be new in each run."""
         body = request(
-            self._host.server, question.messages, tools=question.tools, max_tokens=question.max_tokens, how=how
+            self._host.server, question.messages, tools=question.tools, max_tokens=question.max_tokens, mode=mode
         )
-        return {"chat": {key: value for key, value in body.items() if key != "model"}, "how": how, "repeat": repeat}
+        return {"chat": {key: value for key, value in body.items() if key != "model"}, "mode": mode, "repeat": repeat}
 
     def _connected(self) -> Client:
         with self._lock:
-            if self._cut:
-                raise AskError("cut: the run has ended")
+            if self._aborted:
+                raise AskError("aborted: the run has ended")
             if self._failed is not None:
-                raise self._failed  # not once more for each question
+                raise self._failed  # starting the server is not tried again for each question
             if self._client is None:
                 try:
                     server = self._host.serve() if self._host.serve is not None else self._host.server

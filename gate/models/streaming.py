@@ -1,6 +1,6 @@
-"""Time to the first token, and tokens a second after it: a few cases once more, streamed, one at a time, warm.
+"""The streaming probe: time to the first token and tokens a second, as a single user sees them.
 
-The cases' own seconds are whole answers, several at once under -n; these are what a person sees who waits alone.
+It streams a few cases again, one at a time. The seconds of a run's cases are of whole answers, several at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from gate.stats import quantile
 from gate.types import Case, Server, Streaming
 
 CASES = 3
+"""Cases that are measured; one more is asked before them."""
 TOKENS = 48
 """Most tokens of a streamed answer."""
 PATIENCE = 120.0
@@ -21,7 +22,7 @@ PATIENCE = 120.0
 
 
 def probe(server: Server, cases: Sequence[Case], *, timeout: float) -> Streaming:
-    """Medians over the cases, after one that warms the prompt they share. Never raises."""
+    """Medians over the cases after the first, which warms the cache of the prompt that they share. Never raises."""
     begun = time.perf_counter()
     try:
         with Client(server, timeout=min(timeout, PATIENCE)) as client:

@@ -1,1 +1,1 @@
-"""The hops of one export, asked the same prompts: where does an adapter stop being the model that was trained?"""
+"""Compares the hops of an export on the same prompts: after which hop does a model differ from the trained one?"""

@@ -1,7 +1,7 @@
-"""Two hops compared, prompt by prompt: where their answers part, how sure the first one was there, and what it means.
+"""Compares two hops prompt by prompt: where their answers first differ, with which margin, and in what way.
 
-An answer is compared over its first TOKENS tokens. Two hops share the context of every step up to and including the
-one at which they part, so there, and only there, their probabilities may be compared.
+An answer is compared over its first TOKENS tokens. Two answers have the same context at every step up to and including
+their first difference, so only at these steps are their probabilities comparable.
 """
 
 from __future__ import annotations
@@ -18,83 +18,83 @@ from gate.parity.answer import Answer, Hop, Step, Token
 TOKENS = 32
 """Tokens of an answer that are compared."""
 BOUND = 0.5
-"""Nats of margin that another arithmetic may turn over.
+"""The margin, in nats, up to which different arithmetic alone may change a token.
 
-The same weights in MLX and in llama.cpp (which rounds activations to 8 bits) flip answers at up to 0.32 nats, 8-bit
-weights at up to 0.24 (gate/parity/verdict.py has the table); logits in bfloat16 near 20 lie 0.125 apart. Above that
-a flip means that weights, prompt or tokens differ: steady answers have margins of 1 to 15.
+The same weights in MLX and in llama.cpp (which rounds activations to 8 bits) change answers at up to 0.32 nats, 8-bit
+weights at up to 0.24 (gate/parity/verdict.py has the table); logits in bfloat16 near 20 are 0.125 apart. A change at a
+larger margin means that weights, prompt or tokens differ: stable answers have margins of 1 to 15.
 """
 REST = 1e-6
-"""The least probability: float32 cannot tell one minus a sum of probabilities from nothing below it."""
+"""The least probability: below it one minus a sum of probabilities is 0 in float32."""
 
 
-class Parting(StrEnum):
-    """How two answers to one prompt part."""
+class Difference(StrEnum):
+    """How two answers to one prompt differ."""
 
     SAME = "same"
     FRAGILE = "fragile"
-    """They part where the first was not sure: its margin is below the bound."""
+    """They differ first where the margin of the first is below the bound."""
     FAULT = "fault"
-    """They part where the first was sure, or where nothing tells how sure it was."""
+    """They differ first where the margin of the first is at least the bound, or is unknown."""
     CONSTRAINED = "constrained"
-    """The one preferred the other's token too, and its server did not let it: a grammar forbids tools not offered."""
+    """Both models preferred the same token, and one server's grammar forbade it: such as a tool that is not offered."""
     RAN_ON = "ran on"
     """The second goes on after the token that ended the first."""
     STOPPED_EARLY = "stopped early"
     """The second ends where the first goes on."""
     OTHER_CALLS = "other calls"
-    """The tokens are the same, and the server read other calls from them."""
+    """The tokens are the same, but the second server parsed other calls from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One prompt's answers by two hops."""
+    """The answers of two hops to one prompt, compared."""
 
     first: Answer
     second: Answer
-    parting: Parting
+    difference: Difference
     equal: int
     """Leading tokens that are equal."""
     length: int
     """Tokens that are compared: those of the longer answer, TOKENS at most."""
     margin: float | None
-    """Where they part: by how many nats the first preferred its token to the other's; None where nothing tells."""
+    """At the first difference, by how many nats the first preferred its token to the second's; None if unknown."""
     divergences: tuple[float, ...]
-    """KL of each step that both took in the same context, in nats."""
+    """KL of each step with the same context, in nats."""
 
     @property
     def longer(self) -> int:
-        """Tokens by which the second's prompt is longer; 0 where a server does not count them."""
+        """Tokens by which the second's prompt is longer; 0 where a server does not report the count."""
         counts = self.first.prompt_tokens, self.second.prompt_tokens
         return 0 if counts[0] is None or counts[1] is None else counts[1] - counts[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two hops over all prompts."""
+    """Two hops compared on all prompts."""
 
     first: str
     second: str
     pairs: tuple[Pair, ...]
 
     @property
-    def counts(self) -> Counter[Parting]:
-        return Counter(pair.parting for pair in self.pairs)
+    def counts(self) -> Counter[Difference]:
+        return Counter(pair.difference for pair in self.pairs)
 
     @property
     def agreement(self) -> float:
-        """Mean share of leading tokens that are equal, 0..1."""
+        """Mean share of leading tokens that are equal, from 0 to 1."""
         return sum(pair.equal / pair.length if pair.length else 1.0 for pair in self.pairs) / len(self.pairs)
 
     @property
     def divergence(self) -> float | None:
-        """Mean KL of all steps in nats; None where a server gives no log-probabilities."""
-        every = [value for pair in self.pairs for value in pair.divergences]
-        return sum(every) / len(every) if every else None
+        """Mean KL of all steps in nats; None where a server returns no log-probabilities."""
+        values = [value for pair in self.pairs for value in pair.divergences]
+        return sum(values) / len(values) if values else None
 
 
 def compare(first: Hop, second: Hop, *, bound: float = BOUND) -> Comparison:
-    """Compare two hops that were asked the same prompts."""
+    """Compare two hops that were asked the same prompts. `bound`: the least margin of a fault, in nats."""
     pairs = [pair(a, b, bound=bound) for a, b in zip(first.answers, second.answers, strict=True)]
     return Comparison(first.name, second.name, tuple(pairs))
 
@@ -102,29 +102,29 @@ def compare(first: Hop, second: Hop, *, bound: float = BOUND) -> Comparison:
 def pair(first: Answer, second: Answer, *, bound: float = BOUND) -> Pair:
     """Compare two answers to the same prompt."""
     ours, theirs = _steps(first, second)
-    parted = _parted(ours, theirs)
-    margin = _margin(ours[parted], theirs[parted]) if parted < min(len(ours), len(theirs)) else None
+    equal = _equal_tokens(ours, theirs)
+    margin = _margin(ours[equal], theirs[equal]) if equal < min(len(ours), len(theirs)) else None
     length = min(max(len(ours), len(theirs)), TOKENS)
-    shared = zip(ours[: min(parted + 1, length)], theirs, strict=False)
+    same_context = zip(ours[: min(equal + 1, length)], theirs, strict=False)
     return Pair(
         first=first,
         second=second,
-        parting=Parting.CONSTRAINED
-        if first.tools and _forbidden(ours, theirs, parted)
-        else _parting(first, second, parted=parted, lengths=(len(ours), len(theirs)), margin=margin, bound=bound),
-        equal=min(parted, length),
+        difference=Difference.CONSTRAINED
+        if first.tools and _forbidden(ours, theirs, equal)
+        else _difference(first, second, equal=equal, lengths=(len(ours), len(theirs)), margin=margin, bound=bound),
+        equal=min(equal, length),
         length=length,
         margin=margin,
-        divergences=tuple(kl(a.top, b.top) for a, b in shared if a.top and b.top),
+        divergences=tuple(kl(a.top, b.top) for a, b in same_context if a.top and b.top),
     )
 
 
 def kl(ours: Sequence[Token], theirs: Sequence[Token]) -> float:
-    """A lower bound of KL(ours || theirs) in nats, from the best tokens that each server gives of one step.
+    """A lower bound of KL(ours || theirs) in nats, from the most likely tokens that each server lists for one step.
 
-    Tokens that both list count as they are. One that only ours lists has at most the probability of the last that
-    theirs lists, and counts with that if ours gives it more. Everything else is one bucket on each side. Merging
-    outcomes (data-processing inequality) and giving theirs too much can only lower a divergence.
+    Tokens that both list count with their probabilities. A token that only ours lists has in theirs at most the
+    probability of theirs' last token, and counts with that if ours gives it more. All other tokens are one bucket on
+    each side. Merging outcomes (data-processing inequality) and overestimating theirs can only lower a divergence.
     """
     by_id = _numbered((*ours, *theirs))
     p = {_key(token, by_id): math.exp(token.logprob) for token in ours}
@@ -138,7 +138,7 @@ def kl(ours: Sequence[Token], theirs: Sequence[Token]) -> float:
 
 
 def _steps(first: Answer, second: Answer) -> tuple[Sequence[Step], Sequence[Step]]:
-    """The tokens of both; the words of both where one of them gives no tokens."""
+    """The tokens of both answers; the words of both where one of them has no tokens."""
     if first.steps and second.steps:
         return first.steps, second.steps
     return _words(first.text), _words(second.text)
@@ -148,7 +148,7 @@ def _words(text: str) -> list[Step]:
     return [Step(Token(None, word, 0.0), ()) for word in text.split()]
 
 
-def _parted(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
+def _equal_tokens(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
     """How many leading tokens are equal."""
     by_id = _numbered(step.token for step in (*ours, *theirs))
     pairs = list(zip(ours, theirs, strict=False))
@@ -156,51 +156,51 @@ def _parted(ours: Sequence[Step], theirs: Sequence[Step]) -> int:
     return next(differing, len(pairs))
 
 
-def _forbidden(ours: Sequence[Step], theirs: Sequence[Step], parted: int) -> bool:
-    """Was one of two tokens not the best of its own model, which was the other's?
+def _forbidden(ours: Sequence[Step], theirs: Sequence[Step], at: int) -> bool:
+    """At the first difference, is one side's best token the one that the other generated, but not its own?
 
-    llama-server gives log-probabilities before the grammar and takes the token after it (tools/server,
-    populate_token_probs): a tool that is not offered is then the best token and not the one taken.
+    llama-server reports log-probabilities from before the grammar, and samples after it (tools/server,
+    populate_token_probs): the name of a tool that is not offered can be the best token without being generated.
     """
-    if parted >= min(len(ours), len(theirs), TOKENS):
+    if at >= min(len(ours), len(theirs), TOKENS):
         return False
-    pair = ours[parted], theirs[parted]
+    pair = ours[at], theirs[at]
     by_id = _numbered(token for step in pair for token in (step.token, *step.top))
-    taken = [_key(step.token, by_id) for step in pair]
+    generated = [_key(step.token, by_id) for step in pair]
     best = [_key(step.top[0], by_id) if step.top else None for step in pair]
-    return (best[1] == taken[0] and best[1] != taken[1]) or (best[0] == taken[1] and best[0] != taken[0])
+    return generated[0] != generated[1] and (best[1] == generated[0] or best[0] == generated[1])
 
 
 def _margin(ours: Step, theirs: Step) -> float | None:
-    """What the first gave its own token over the other's, in nats; at least that, where the other is not listed."""
+    """By how many nats ours prefers its token to theirs; a lower bound where ours does not list theirs."""
     by_id = _numbered((theirs.token, *ours.top))
-    given = {_key(token, by_id): token.logprob for token in ours.top}
-    if len(given) < 2:
+    logprobs = {_key(token, by_id): token.logprob for token in ours.top}
+    if len(logprobs) < 2:
         return None
-    return ours.token.logprob - given.get(_key(theirs.token, by_id), min(given.values()))
+    return ours.token.logprob - logprobs.get(_key(theirs.token, by_id), min(logprobs.values()))
 
 
-def _parting(
-    first: Answer, second: Answer, *, parted: int, lengths: tuple[int, int], margin: float | None, bound: float
-) -> Parting:
-    if parted < min(lengths):
+def _difference(
+    first: Answer, second: Answer, *, equal: int, lengths: tuple[int, int], margin: float | None, bound: float
+) -> Difference:
+    if equal < min(lengths):
         fragile = margin is not None and margin < bound
-        return Parting.SAME if parted >= TOKENS else Parting.FRAGILE if fragile else Parting.FAULT
+        return Difference.SAME if equal >= TOKENS else Difference.FRAGILE if fragile else Difference.FAULT
     ended = first.finish in ENDINGS, second.finish in ENDINGS
-    if lengths[0] == lengths[1] or (all(ended) and _but_for_the_last(first, second, lengths)):
-        return Parting.OTHER_CALLS if all(ended) and first.calls != second.calls else Parting.SAME
+    if lengths[0] == lengths[1] or (all(ended) and _last_token_unlisted(first, second, lengths)):
+        return Difference.OTHER_CALLS if all(ended) and first.calls != second.calls else Difference.SAME
     if lengths[0] < lengths[1]:
-        return Parting.RAN_ON if ended[0] else Parting.SAME
-    return Parting.STOPPED_EARLY
+        return Difference.RAN_ON if ended[0] else Difference.SAME
+    return Difference.STOPPED_EARLY
 
 
-def _but_for_the_last(first: Answer, second: Answer, lengths: tuple[int, int]) -> bool:
-    """Some servers list the token that ended an answer and others do not: then the texts are equal all the same."""
+def _last_token_unlisted(first: Answer, second: Answer, lengths: tuple[int, int]) -> bool:
+    """Do the answers differ only in that one server does not list the token that ended its answer?"""
     return abs(lengths[0] - lengths[1]) == 1 and first.text.strip() == second.text.strip()
 
 
 def _numbered(tokens: Iterable[Token]) -> bool:
-    """Do all tokens have a number? Then numbers are compared, else texts."""
+    """Do all tokens have a number? Then they are compared by number, else by text."""
     return all(token.id is not None for token in tokens)
 
 

@@ -1,8 +1,8 @@
-"""Did a hop fall, and why? Pure: from the hops' answers alone.
+"""The verdict on each hop, a pure function of the hops' answers: has it fallen, that is, lost the first hop's model?
 
-A hop is judged by its comparison with the first one; the comparison with the one before it tells whether it fell here
-or had fallen already. The limits come from SmolLM2-135M with a LoRA adapter, 24 prompts, MLX in float32 and
-llama.cpp, as shares of the answers (a model so small suffers more from 4 bits than any larger one):
+A hop is judged by its comparison with the first one. The comparison with the hop before it decides whether it fell here
+or had fallen already. The limits come from SmolLM2-135M with a LoRA adapter, 24 prompts, MLX in float32 and llama.cpp
+(4 bits damage a model this small more than a larger one):
 
     hop                                     same   fragile  faults  largest margin  mean KL   verdict
     fused                                  24/24         0       0               -   0.0000   stands
@@ -25,59 +25,61 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gate.parity.answer import Hop
-from gate.parity.compare import BOUND, Comparison, Pair, Parting, compare
+from gate.parity.compare import BOUND, Comparison, Difference, Pair, compare
 
 FAULTS = 1 / 3
-"""Accepted share of answers that part where the first hop was sure."""
-CERTAIN = 3.0
-"""Nats: one token was 20 times as likely as the other. No quantisation that stands above flips such a one."""
-CERTAINTIES = 1
-"""Accepted answers that part at CERTAIN nats or more."""
+"""Accepted share of answers that are faults."""
+LARGE_MARGIN = 3.0
+"""Nats: one token is 20 times as likely as the other. No quantisation that stands in the table changes such a token."""
+LARGE_MARGINS = 1
+"""Accepted number of faults with a margin of LARGE_MARGIN or more."""
 LOST = 0.25
-"""Mean KL in nats between what the coarsest quantisation above does, and what a lost adapter does."""
+"""Mean KL in nats: above that of the coarsest quantisation in the table, and below that of a lost adapter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One hop after the first, compared."""
+    """One hop after the first, with its comparisons and verdict."""
 
     hop: Hop
     with_first: Comparison
     with_before: Comparison
     fell: tuple[str, ...]
-    """Why it is not the first hop's model any more, a reason each; empty when it stands."""
+    """The reasons why it is not the first hop's model any more; empty when it stands."""
     fell_here: bool
-    """False where it stands, and where it only has what the hop before it had already lost."""
+    """False where it stands, and where it does not differ from the hop before it, which had fallen."""
 
 
 def legs(hops: Sequence[Hop], *, bound: float = BOUND) -> tuple[Leg, ...]:
     """Every hop after the first, compared with the first and with the one before it."""
-    found: list[Leg] = []
+    compared: list[Leg] = []
     for before, hop in pairwise(hops):
         with_first, with_before = compare(hops[0], hop, bound=bound), compare(before, hop, bound=bound)
         why = reasons(with_first, bound=bound)
-        inherited = bool(found and found[-1].fell) and not reasons(with_before, bound=bound)
-        found.append(Leg(hop, with_first, with_before, why, bool(why) and not inherited))
-    return tuple(found)
+        inherited = bool(compared and compared[-1].fell) and not reasons(with_before, bound=bound)
+        compared.append(Leg(hop, with_first, with_before, why, bool(why) and not inherited))
+    return tuple(compared)
 
 
 def reasons(comparison: Comparison, *, bound: float = BOUND) -> tuple[str, ...]:
-    """Why the second hop is not the first one's model any more, the most telling reason first."""
+    """Why the second hop is not the first one's model any more, the most specific reason first."""
     counts, total = comparison.counts, len(comparison.pairs)
-    found = [_prompts(comparison.pairs)]
-    if count := counts[Parting.RAN_ON]:
-        found.append(f"{count} of {total} answers run on after the token that ended them: another stop token")
-    if count := counts[Parting.STOPPED_EARLY]:
-        found.append(f"{count} of {total} answers end where the first goes on: another stop token")
-    if count := counts[Parting.OTHER_CALLS]:
-        found.append(f"from the same tokens of {count} answers the server reads other calls: another tool parser")
-    if counts[Parting.FAULT] > FAULTS * total or _certain(comparison) > CERTAINTIES:
-        found.append(_faults(comparison, bound))
-    return tuple(reason for reason in found if reason)
+    texts = [_prompts(comparison.pairs)]
+    if count := counts[Difference.RAN_ON]:
+        texts.append(f"{count} of {total} answers run on after the token that ended them: another stop token")
+    if count := counts[Difference.STOPPED_EARLY]:
+        texts.append(f"{count} of {total} answers end where the first goes on: another stop token")
+    if count := counts[Difference.OTHER_CALLS]:
+        texts.append(f"from the same tokens of {count} answers the server parses other calls: another tool parser")
+    faults = [pair for pair in comparison.pairs if pair.difference is Difference.FAULT]
+    large = sum(pair.margin is not None and pair.margin >= LARGE_MARGIN for pair in faults)
+    if len(faults) > FAULTS * total or large > LARGE_MARGINS:
+        texts.append(_faults(comparison, faults, large=large, bound=bound))
+    return tuple(text for text in texts if text)
 
 
-def line(hops: Sequence[Hop], legs: Sequence[Leg]) -> str:
-    """One line: which hop fell, between which two, and why; or that none did."""
+def summary(hops: Sequence[Hop], legs: Sequence[Leg]) -> str:
+    """One line that names the hop that fell, the hop before it, and why; or says that none fell."""
     if not any(leg.fell for leg in legs):
         return f"no hop fell: {' = '.join(hop.name for hop in hops)}"
     parts = []
@@ -85,12 +87,12 @@ def line(hops: Sequence[Hop], legs: Sequence[Leg]) -> str:
         if leg.fell_here:
             parts.append(f"fell between {before.name} and {leg.hop.name}: {'; '.join(leg.fell)}")
         elif leg.fell:
-            parts.append(f"{leg.hop.name} has what {before.name} had lost already")
+            parts.append(f"{leg.hop.name} is like {before.name}, which had fallen already")
     return " | ".join(parts)
 
 
 def _prompts(pairs: Sequence[Pair]) -> str:
-    """What the lengths of the prompts say; empty when they are equal."""
+    """The reason in the lengths of the prompts; empty when these are equal."""
     longer = {pair.first.prompt: pair.longer for pair in pairs if pair.longer}
     if not longer:
         return ""
@@ -112,28 +114,19 @@ def _suspect(pairs: Sequence[Pair], lengths: set[int]) -> str:
     return "another chat template or tokenizer"
 
 
-def _certain(comparison: Comparison) -> int:
-    """How many answers part where the first hop had no doubt."""
-    return sum(pair.margin is not None and pair.margin >= CERTAIN for pair in _faulty(comparison))
+def _faults(comparison: Comparison, faults: Sequence[Pair], *, large: int, bound: float) -> str:
+    total = len(comparison.pairs)
+    differ = total - comparison.counts[Difference.SAME]
+    margins = [f"{len(faults)} of them at a margin of {bound:g} nats or more"]
+    if large:
+        margins.append(f"{large} at {LARGE_MARGIN:g} or more")
+    if unknown := sum(pair.margin is None for pair in faults):
+        margins.append(f"{unknown} at an unknown margin")
+    return f"{differ} of {total} answers differ, {', '.join(margins)}{_suspected_by(comparison.divergence)}"
 
 
-def _faulty(comparison: Comparison) -> list[Pair]:
-    return [pair for pair in comparison.pairs if pair.parting is Parting.FAULT]
-
-
-def _faults(comparison: Comparison, bound: float) -> str:
-    faulty, total = _faulty(comparison), len(comparison.pairs)
-    differ = total - comparison.counts[Parting.SAME]
-    told = [f"{len(faulty)} of them at a margin of {bound:g} nats or more"]
-    if certain := _certain(comparison):
-        told.append(f"{certain} at {CERTAIN:g} or more")
-    if unknown := sum(pair.margin is None for pair in faulty):
-        told.append(f"{unknown} at one that is not given")
-    return f"{differ} of {total} answers differ, {', '.join(told)}{_depth(comparison.divergence)}"
-
-
-def _depth(divergence: float | None) -> str:
-    """What a mean KL speaks for; nothing where the servers give no log-probabilities."""
+def _suspected_by(divergence: float | None) -> str:
+    """The likely cause by the mean KL; empty where the servers return no log-probabilities."""
     if divergence is None:
         return ""
     suspect = "the adapter was lost, or weights are wrong" if divergence >= LOST else "too coarse a quantisation"

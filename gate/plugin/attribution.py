@@ -13,7 +13,7 @@ import pytest
 from gate.grading import attribution
 from gate.models import raw_completion
 from gate.models.client import Client
-from gate.models.runtime import named
+from gate.models.runtime import by_name
 from gate.plugin import hosting
 from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Run
@@ -90,7 +90,7 @@ def _judge(run: Run, raws: dict[int, Raw], server: Server) -> None:
         if problem or scored.question is None:
             result = replace(scored.result, stage="", raw=None)
         else:
-            constrained = named(server.runtime).constrained and bool(scored.question.tools)
+            constrained = by_name(server.runtime).constrained and bool(scored.question.tools)
             result = attribution.judged(scored.result, scored.question, answer, constrained=constrained)
             if not result.hit and not result.stage:
                 problem = "a pattern of the case takes too long on the raw text"

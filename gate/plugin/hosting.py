@@ -91,7 +91,7 @@ def forget(run: Run) -> None:
 
 def cache(config: pytest.Config, about: Json) -> Cache:
     """The cached answers of the model that `about` identifies."""
-    return reply_cache.opened(about, fresh=config.getoption("gate_fresh"), run=run_id(config))
+    return reply_cache.open_cache(about, fresh=config.getoption("gate_fresh"), run=run_id(config))
 
 
 def run_id(config: pytest.Config) -> str:
@@ -159,7 +159,7 @@ def _start(run: Run) -> Start:
 
 
 def _runtime(run: Run) -> Runtime:
-    return runtime.serving(run.artifact.checkpoint.kind)
+    return runtime.for_kind(run.artifact.checkpoint.kind)
 
 
 def _processes(run: Run) -> int:

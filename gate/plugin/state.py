@@ -130,7 +130,7 @@ class Run:
     """The server that runs; None where none does."""
     host: Host | None = None
     """None before the model can be asked."""
-    probe: Determinism = determinism.NOT_MADE
+    probe: Determinism = determinism.NOT_RUN
     handout: str = ""
     """What xdist's workers are told (gate.plugin.hosting.received)."""
     contracts: dict[str, Contract] = field(default_factory=dict)

@@ -80,7 +80,7 @@ class Teacher:
         key = hashlib.sha256(text.encode()).hexdigest()
         if (known := self._known.get(key)) is not None:
             return cast(Said, known)
-        reply = self._client.chat(messages, tools=tools, max_tokens=limit, form=form)
+        reply = self._client.chat(messages, tools=tools, max_tokens=limit, response_format=form)
         fault = reply.fault or ("a call came as text" if reply.leaks else "")
         return cast(Said, self._known.keep(key, Said(reply.content, reply.calls, fault)))
 

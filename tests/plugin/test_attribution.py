@@ -109,7 +109,7 @@ def test_a_server_that_does_not_tell_its_prompts_leaves_no_stage_and_the_reason(
     assert results(project)["ls"]["stage"] == ""
     (reason,) = project.report()["made"]["attribution"]["problems"]
     assert "no tokenizer" in reason
-    result.stdout.fnmatch_lines(["attribution: not told 1", "  not told 1 times: mlx_lm.server does not tell*"])
+    result.stdout.fnmatch_lines(["attribution: not told 1", "  not told 1 times: mlx_lm.server does not reveal*"])
 
 
 def test_several_requests_are_blamed_by_the_last(project: Project, how: tuple[str, ...]) -> None:

@@ -70,7 +70,9 @@ def test_a_miss_of_a_plugins_kind_has_no_stage_and_says_why(toy: Project) -> Non
     assert toy.run(model="toy:thing.json").ret == 1
     report = toy.report()
     assert [(result["case"], result["hit"]) for result in report["results"]] == [("pwd", True), ("ls", False)]
-    assert list(report["made"]["attribution"]["problems"]) == ["this server does not tell the prompts that it renders"]
+    assert list(report["made"]["attribution"]["problems"]) == [
+        "this server does not reveal the prompts that it renders"
+    ]
 
 
 def test_answers_of_a_plugins_kind_are_known_again_by_its_bytes(toy: Project) -> None:

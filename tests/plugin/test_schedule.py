@@ -116,7 +116,10 @@ def test_misses_and_unsure_hits_are_asked_again_alone_and_all_else_once(project:
 
 
 def test_the_answer_given_alone_counts_in_both_directions(project: Project, how: tuple[str, ...]) -> None:
-    turned = {"case_1": {"calls": [], "alone": right("case-1")}, "case_2": {"gap": 0.01, "alone": {"content": "no"}}}
+    turned = {
+        "case_1": {"calls": [], "sequential": right("case-1")},
+        "case_2": {"gap": 0.01, "sequential": {"content": "no"}},
+    }
     filled(project, 8, **turned)
     project.suite(floor=0.5)
     project.run(*how).assert_outcomes(passed=7)
@@ -126,7 +129,7 @@ def test_the_answer_given_alone_counts_in_both_directions(project: Project, how:
 
 
 def test_an_answer_that_changes_above_the_bound_closes_the_gate(project: Project, how: tuple[str, ...]) -> None:
-    filled(project, 6, case_1={"calls": [], "content": "a", "alone": {"content": "b"}})
+    filled(project, 6, case_1={"calls": [], "content": "a", "sequential": {"content": "b"}})
     project.suite(floor=0.5)
     assert project.run(*how).ret == 1
     (broke,) = last(project).breaks
@@ -143,7 +146,7 @@ def test_alone_asks_one_at_a_time_and_settles_nothing(project: Project, how: tup
 
 def test_a_server_without_log_probabilities_is_asked_together_and_the_report_says_so(project: Project) -> None:
     out = project.run()
-    out.stdout.fnmatch_lines(["*8 at once; the server gives no log-probabilities*"])
+    out.stdout.fnmatch_lines(["*8 at once; the server returns no log-probabilities*"])
     assert last(project).made.ask_mode.name == "batched"
 
 
@@ -470,7 +473,7 @@ def test_a_single_held_out_case_is_not_told_by_what_asking_alone_has_changed(pro
     project.script(*[right(name) | SURE for name in names(4)])
     project.script(
         *[right(name) | SURE for name in ("case-0", "case-2", "case-3")],
-        {"user": "case-1", "calls": [], "alone": right("case-1")},
+        {"user": "case-1", "calls": [], "sequential": right("case-1")},
     )
     project.run("-k", "case-1")
     assert last(project).made.ask_mode.won == 0

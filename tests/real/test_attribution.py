@@ -42,7 +42,7 @@ def asking_llama(folder: Path) -> Iterator[Client]:
     """llama-server computes a prompt that it has cached in part in other batches; SmolLM2 in four bits can tell."""
     start = Start(folder=folder, timeout=300, context=2048, parallel=1, say=lambda _: None)
     found = checkpoint.identify(str(demo.gguf()))
-    serving = runtime.serving(found.kind).start(found, start)
+    serving = runtime.for_kind(found.kind).start(found, start)
     try:
         exact = serving.server.sampling | serving.server.cold
         with Client(replace(serving.server, sampling=exact), timeout=300) as client:

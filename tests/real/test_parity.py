@@ -15,8 +15,8 @@ import pytest
 from gate.checkpoints import checkpoint, demo
 from gate.parity.answer import Hop
 from gate.parity.ask import ask, prompts
-from gate.parity.compare import Parting, compare
-from gate.parity.verdict import legs, line, reasons
+from gate.parity.compare import Difference, compare
+from gate.parity.verdict import legs, reasons, summary
 from tests.taught import mlx_lm
 
 pytestmark = pytest.mark.real
@@ -85,7 +85,7 @@ def broken(
 def test_adapter_fused_and_8_bit_agree(taught: Hop, fused: Path, eight_bit: Path) -> None:
     hops = [taught, hop(fused, "fused"), hop(eight_bit, "8bit")]
     compared = legs(hops)
-    assert line(hops, compared) == "no hop fell: adapter = fused = 8bit"
+    assert summary(hops, compared) == "no hop fell: adapter = fused = 8bit"
     assert compared[0].with_first.agreement == 1
     assert compared[0].with_first.divergence == pytest.approx(0, abs=1e-3)
     assert hops[2].bytes is not None
@@ -115,7 +115,7 @@ def test_a_fuse_into_a_4_bit_base_that_erased_the_adapter(
     )
     mlx_lm("fuse", "--model", str(tmp_path / "q"), "--adapter-path", str(adapter), "--save-path", str(tmp_path / "out"))
     hops = [taught, hop(tmp_path / "out", "4bit")]
-    assert line(hops, legs(hops)).startswith("fell between adapter and 4bit: ")
+    assert summary(hops, legs(hops)).startswith("fell between adapter and 4bit: ")
 
 
 def test_the_gguf_of_the_same_weights_stands(mlx: Hop, good: Hop) -> None:
@@ -173,5 +173,5 @@ def test_a_wrong_stop_token(mlx: Hop, base: Path, tmp_path: Path) -> None:
         value |= {"eos_token": "<|endoftext|>"} if "eos_token" in value else {"eos_token_id": 0}
         (tmp_path / name).write_text(json.dumps(value))
     (leg,) = legs([mlx, hop(tmp_path, "stop")])
-    assert leg.with_first.counts[Parting.RAN_ON] >= 2
+    assert leg.with_first.counts[Difference.RAN_ON] >= 2
     assert "run on after the token that ended them: another stop token" in leg.fell[0]

@@ -97,7 +97,7 @@ class _teacher:  # noqa: N801 a context manager
         found = identify(address, served_name=str(recipe.data.get("model", "")))
         recipe.out.mkdir(parents=True, exist_ok=True)
         start = Start(Path(recipe.out), 60, 8192, 1, lambda _text: None)
-        self.serving = runtime.serving(found.kind).start(found, start)
+        self.serving = runtime.for_kind(found.kind).start(found, start)
 
     def __enter__(self) -> Any:
         self.client = Client(self.serving.server, timeout=600)

@@ -1,6 +1,6 @@
-"""Serve a GGUF file with llama.cpp's `llama-server`, run as a command.
+"""Serves a GGUF file with llama.cpp's `llama-server`, run as a command.
 
-Asked raw, it renders and decodes by itself (/apply-template, /completion, /detokenize). Read for this: llama.cpp
+For raw completions it renders and decodes itself (/apply-template, /completion, /detokenize). Source: llama.cpp
 tools/server (b11434).
 """
 
@@ -35,15 +35,15 @@ SAMPLING = {
     "logprobs": True,
     "top_logprobs": 2,
 }
-"""llama-server's own defaults are not greedy, and a GGUF can carry others (general.sampling.*)."""
+"""Every parameter is set: llama-server's defaults are not greedy, and a GGUF can hold others (general.sampling.*)."""
 COLD: Json = {"cache_prompt": False}
-"""What a request says beside them to be computed from nothing, without the cache of earlier ones."""
+"""Additional parameters that make it compute a request without the cache of earlier ones."""
 SLOTS = 4
-"""Requests that it decodes together: each slot has a context of its own in memory."""
+"""Requests that it decodes together by default: each slot reserves memory for a context."""
 
 
 def _start(checkpoint: Checkpoint, start: Start) -> Serving:
-    """Serve it. Raises ServeError; MissingError where there is no llama-server."""
+    """Start the server. Raises ServeError, and MissingError where llama-server is not installed."""
     port, key, alias = free_port(), secrets.token_urlsafe(16), f"gate-{secrets.token_hex(8)}"
     command = [str(_program()), "--model", str(checkpoint.path), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--alias", alias, "--ctx-size", str(start.context * start.parallel), "--parallel", str(start.parallel)]
@@ -61,15 +61,15 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     )
     serving = serve(command, server=server, port=port, environment=environment, name="llama-server", start=start)
     try:
-        told = _props(server, checkpoint, alias)
+        props = _props(server, checkpoint, alias)
     except BaseException:
         serving.stop()
         raise
-    return replace(serving, server=replace(server, reported=told | _build()))
+    return replace(serving, server=replace(server, reported=props | _build()))
 
 
 def _build() -> Json:
-    """The version that makes an answer."""
+    """The version of llama-server."""
     return {RUNTIME.name: platform.llama_build(_program())}
 
 
@@ -83,7 +83,7 @@ def _program() -> Path:
 
 
 def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
-    """What /props tells, after checking that it serves this file under the name given at this start."""
+    """The properties for the report. Raises ServeError where the server is not the one that was started."""
     with Client(server, timeout=30) as client:
         props = client.get_json("/props")
         models = client.get_json("/v1/models")
@@ -98,7 +98,7 @@ def _props(server: Server, checkpoint: Checkpoint, alias: str) -> Json:
 
 
 def _ask(client: Client, raw: Raw, _sequential: bool) -> tuple[Raw, list[int]]:
-    """It leaves special tokens out of the content: the tokens hold them, the one that ended the answer included."""
+    """Its content lacks special tokens, so the text is decoded from the tokens, without the one that ended it."""
     body = {name: value for name, value in client.server.sampling.items() if "logprobs" not in name}
     body |= {"prompt": raw.prompt, "n_predict": raw.limit, "return_tokens": True}
     answer = client.post_json("/completion", body)

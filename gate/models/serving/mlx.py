@@ -1,7 +1,7 @@
-"""Serve an adapter or an MLX directory with `mlx_lm server`, run as a command.
+"""Serves an adapter or an MLX directory with `mlx_lm server`, run as a command.
 
-Asked raw, it cuts tool calls out of the text as well: only the ids of the tokens tell all, and the checkpoint's
-tokenizer turns them into text, in a child (gate.checkpoints.probes.prompts). Read for this: mlx_lm/server.py (0.32.2).
+It cuts tool calls out of the text of raw completions too. Only the token ids are complete; the checkpoint's tokenizer
+decodes them in a child process (gate.checkpoints.probes.prompts). Source: mlx_lm/server.py (0.32.2).
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ SAMPLING: Json = {
     "logprobs": True,
     "top_logprobs": 2,
 }
-"""Everything mlx_lm.server reads from a request. A seed makes it serve the request alone: exact, not batched."""
+"""Every sampling parameter that mlx_lm.server reads. It does not batch a request with a seed."""
 AT_ONCE = 8
-"""Prompts that mlx_lm.server reads together; it decodes 32 (mlx_lm/server.py: --prompt-concurrency)."""
+"""Prompts that mlx_lm.server processes together; it decodes 32 (mlx_lm/server.py: --prompt-concurrency)."""
 SECONDS = 180.0
 MEMORY = 4 * 2**30
-"""Limits of the child that loads a tokenizer: seconds, bytes."""
+"""Limits of the child process that loads a tokenizer: seconds, bytes."""
 
 
 def _packages() -> Json:
-    """The versions that make an answer."""
+    """The versions of the packages that affect an answer."""
     return versions("mlx", "mlx-lm", "transformers", "tokenizers", "jinja2")
 
 
 def _start(checkpoint: Checkpoint, start: Start) -> Serving:
-    """Serve it. Raises ServeError."""
+    """Start the server. Raises ServeError."""
     port = free_port()
     command = [*platform.PYTHON, "-m", "mlx_lm", "server", "--model", str(checkpoint.tokenizer), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "WARNING"]
@@ -68,14 +68,14 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
 
 def _render(_client: Client, folder: Path | None, bodies: list[Json]) -> list[Json]:
     if folder is None:
-        why = "mlx_lm.server does not tell its prompts, and behind a URL there is no tokenizer to render them with"
+        why = "mlx_lm.server does not reveal its prompts, and behind a URL there is no tokenizer to render them with"
         return [{"problem": why}] * len(bodies)
-    asked = [{"messages": body["messages"], "tools": body.get("tools", [])} for body in bodies]
-    return _child({"folder": str(folder), "asked": asked}, len(asked))
+    chats = [{"messages": body["messages"], "tools": body.get("tools", [])} for body in bodies]
+    return _child({"folder": str(folder), "asked": chats}, len(chats))
 
 
 def _ask(client: Client, raw: Raw, sequential: bool) -> tuple[Raw, list[int]]:
-    """Log-probabilities make it tell the ids of the tokens, the one that ended the answer included."""
+    """With log-probabilities it returns the token ids, including the one that ended the answer."""
     raw, choice = completion(client, raw, sequential=sequential)
     tokens = [step["id"] for step in choice["logprobs"]["content"]]
     return raw, tokens if raw.cut else tokens[:-1]
@@ -86,12 +86,13 @@ def _decode(folder: Path, answers: list[list[int]]) -> list[str]:
 
 
 def _child(request: Json, count: int) -> list[Any]:
+    """The `count` results of the tokenizer's child process. Raises LimitError."""
     environment = platform.model_environment(offline=True)
     probe = "gate.checkpoints.probes.prompts"
-    made = sandbox.run(probe, request, seconds=SECONDS, memory=MEMORY, environment=environment)
-    if not isinstance(made, list) or len(made) != count:
-        raise LimitError("the tokenizer's process answered something else than it was asked")
-    return made
+    results = sandbox.run(probe, request, seconds=SECONDS, memory=MEMORY, environment=environment)
+    if not isinstance(results, list) or len(results) != count:
+        raise LimitError(f"the tokenizer's process did not return {count} results")
+    return results
 
 
 RUNTIME = Runtime(
@@ -104,7 +105,7 @@ RUNTIME = Runtime(
     constrained=False,
     seeded_sequential=True,
     counts_cached=True,
-    any_of_best=True,  # generate_response names the first of an unordered list
+    any_of_best=True,  # generate_response reports the first of an unordered list
     # ToolCallFormatter: a call without `arguments` raises in the request's thread, which closes the connection
     closing="the model wrote a call it cannot format",
 )

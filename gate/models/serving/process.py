@@ -1,4 +1,4 @@
-"""One server process: started on a free loopback port, known to be ours, stopped whatever happens."""
+"""A server process: started on a free loopback port, checked to be the one that listens there, always stopped."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gate.models.serving import supervisor
 from gate.types import Json, Server
 
 TAIL = 12
-"""Lines of a server's log that an error shows."""
+"""The last lines of a server's log, which an error shows."""
 
 
 class ServerProcess:
-    """A server in a process group of its own, which ends when this process does (gate.models.serving.supervisor)."""
+    """A server in a process group that ends with this process (gate.models.serving.supervisor)."""
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.command = list(command)
@@ -45,7 +45,7 @@ class ServerProcess:
         return self._process.poll() is None
 
     def listens_on(self, port: int) -> bool:
-        """Is it a process of this group that listens on the loopback port, and not a stranger?"""
+        """Is the process that listens on the loopback port one of this group?"""
         try:
             family = [p := psutil.Process(self._process.pid), *p.children(recursive=True)]
             return any(_listens(process, port) for process in family)
@@ -55,7 +55,7 @@ class ServerProcess:
             raise ServeError(f"cannot see which process listens on port {port}: {error}: nothing was graded") from error
 
     def stop(self) -> None:
-        """End the whole group: asked first, then killed. Safe to call twice."""
+        """End the process group: terminated first, then killed. Safe to call twice."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -75,7 +75,10 @@ class ServerProcess:
 def serve(
     command: Sequence[str], *, server: Server, port: int, environment: Mapping[str, str], name: str, start: Start
 ) -> Serving:
-    """Start a server and wait until it has really answered one token. Raises ServeError; leaves nothing running."""
+    """Start a server and wait for its answer to a one-token request. Raises ServeError, and leaves nothing running.
+
+    `server`: how it will be reached, on `port`. `name`: what messages call it.
+    """
     process = ServerProcess(command, environment=environment, log=start.folder / "server.log")
     try:
         _wait(process, server, port=port, name=name, start=start)
@@ -86,7 +89,7 @@ def serve(
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago; who listens on it later is checked again."""
+    """A loopback port that is free now. Another process may take it before the server does: see `listens_on`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -101,7 +104,7 @@ def _wait(process: ServerProcess, server: Server, *, port: int, name: str, start
     while True:
         _check(process, name=name, begun=begun, timeout=start.timeout)
         start.say(f"{name} loads the model … {time.monotonic() - begun:.0f} s")
-        if _answered(process, server, name, timeout=start.timeout - (time.monotonic() - begun)):
+        if _ready(process, server, name, timeout=start.timeout - (time.monotonic() - begun)):
             return
         time.sleep(0.05)
 
@@ -116,8 +119,8 @@ def _check(process: ServerProcess, *, name: str, begun: float, timeout: float) -
         )
 
 
-def _answered(process: ServerProcess, server: Server, name: str, *, timeout: float) -> bool:
-    """True for a one-token answer, False for "not yet"."""
+def _ready(process: ServerProcess, server: Server, name: str, *, timeout: float) -> bool:
+    """Does the server answer a one-token request? False while it loads. Raises ServeError."""
     with Client(server, timeout=max(1.0, timeout)) as client:
         try:
             status, text = client.ping()
@@ -143,13 +146,13 @@ def _listens(process: psutil.Process, port: int) -> bool:
 
 
 def versions(*packages: str) -> Json:
-    """The installed versions of distributions, None where one is absent."""
+    """The installed version of each distribution, None where it is not installed."""
     from importlib import metadata
 
-    found: Json = {}
+    installed: Json = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            installed[package] = None
+    return installed

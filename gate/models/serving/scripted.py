@@ -1,6 +1,6 @@
-"""Serve a scripted model, for testing suites and the gate itself: `pytest --model scripted:answers.jsonl`.
+"""Serves a scripted model, for testing suites and the gate itself: `pytest --model scripted:answers.jsonl`.
 
-gate/models/serving/scripted_rules.py tells what a line of the file may say.
+gate/models/serving/scripted_rules.py documents the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE = 8
 
 
 def _start(checkpoint: Checkpoint, start: Start) -> Serving:
-    """Serve it, in the role of another runtime where a rule names one. Raises ServeError for a bad script."""
+    """Start the server, under the name of another runtime where a rule has one. Raises ServeError for a bad script."""
     try:
         rules = read_rules(Path(str(checkpoint.path)))
     except CaseError as error:
@@ -33,9 +33,9 @@ def _start(checkpoint: Checkpoint, start: Start) -> Serving:
     command = [*platform.PYTHON, "-m", "gate.models.serving.scripted_rules", str(checkpoint.path), "--port", str(port)]
     command += [part for prompt in determinism.PROMPTS for part in ("--always", prompt)]
     runtime = next((rule["runtime"] for rule in rules if "runtime" in rule), RUNTIME.name)
-    told = {"rules": len(rules)}
     url = f"http://127.0.0.1:{port}/v1"
-    server = Server(url, RUNTIME.name, runtime, SAMPLING, told, at_once=AT_ONCE, batch_sampling=unseeded(SAMPLING))
+    reported = {"rules": len(rules)}
+    server = Server(url, RUNTIME.name, runtime, SAMPLING, reported, at_once=AT_ONCE, batch_sampling=unseeded(SAMPLING))
     return serve(command, server=server, port=port, environment=os.environ, name="scripted server", start=start)
 
 

@@ -1,4 +1,4 @@
-"""Serve one checkpoint outside of a pytest run: for parity, for a judge, for preflight."""
+"""Serves a checkpoint outside of a pytest run: for parity, for a judge, for preflight."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ START_SECONDS = 600.0
 def served(
     checkpoint: Checkpoint, say: Say, *, context: int, key: str = "GATE_API_KEY", parallel: int = 1
 ) -> Iterator[Server]:
-    """A server that answers; it is stopped on the way out. `key`: the variable with a URL's key. Raises ServeError."""
+    """Serve a checkpoint inside a `with` block. Raises ServeError.
+
+    `context`: tokens that a request may use. `key`: the environment variable with a URL's API key. `parallel`:
+    requests at once.
+    """
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         start = Start(Path(folder), timeout=START_SECONDS, context=context, parallel=parallel, say=say, key=key)
-        serving = runtime.serving(checkpoint.kind).start(checkpoint, start)
+        serving = runtime.for_kind(checkpoint.kind).start(checkpoint, start)
         try:
             yield serving.server
         finally:

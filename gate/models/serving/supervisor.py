@@ -1,10 +1,10 @@
-"""Run a command that dies with the process that started this one. Run by path; imports nothing of gate.
+"""Runs a command that ends when the parent of this process does. Run by path; imports nothing of gate.
 
     python supervisor.py COMMAND…
 
-The parent holds the writing end of this process's standard input. When the parent ends, however it ends, that
-pipe closes, and the whole process group goes: first asked (SIGTERM), then made (SIGKILL). This works on Linux
-and macOS alike, where prctl(PR_SET_PDEATHSIG) is Linux only.
+The parent holds the writing end of this process's standard input. When the parent ends, however it ends, that pipe
+closes, and this process ends its process group: first with SIGTERM, then with SIGKILL. This works on Linux and macOS;
+prctl(PR_SET_PDEATHSIG) is Linux only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import threading
 import time
 
 PATIENCE = 5.0
-"""Seconds between asking and killing."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def _restore() -> None:
-    """An ignored signal stays ignored across exec: give the child the defaults back."""
+    """Restore the child's default handlers: an ignored signal stays ignored across exec."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -1,11 +1,11 @@
 """Tool calls that a model wrote as text, in the syntaxes that models use.
 
-A call that arrives in the content instead of in `tool_calls` is a leak. So a reader here must miss none, and must not
-take prose, an answer in JSON, code that is shown or a syntax that is only mentioned for one.
+A call that arrives in the content instead of in `tool_calls` is a leak. The readers must find every call, and must not
+take prose, an answer in JSON, quoted code or a mention of a syntax for one.
 
-One scan looks for everything that may open a call. Each opening has one reader: a function of the text, the opening and
-the tools, that returns calls and where to read on. A reader moves on, or costs a bounded number of steps, and looks far
-ahead only through Source: so the whole takes linear time.
+One scan searches for everything that may open a call. Each kind of opening has one reader: a function of the text, the
+opening and the tools that returns the calls and the index to continue at. A reader advances or takes a bounded number
+of steps, and searches far ahead only through Source, so the scan takes linear time.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import re
 from collections.abc import Callable
 
 from gate.models.tool_calls import bare, code, delimited, gemma, payload, reasoning, tags
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
 __all__ = ["find"]
 
-Reader = Callable[[Source, re.Match[str], Tools], Found]
+Reader = Callable[[Source, re.Match[str], Tools], Reading]
 
 _PATTERNS = {
     "code": r"`+|~{3,}",
@@ -41,11 +41,11 @@ _OPENINGS = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _P
 
 
 def find(text: str, tools: list[Json] | None = None) -> list[Json]:
-    """The tool calls written in a text, as `{"name", "arguments"}` in order of appearance.
+    """Find the tool calls written in a text, as `{"name", "arguments"}` in order of appearance.
 
     Arguments are an object where they parse, else the text as written. Never raises, and takes linear time.
-    With `tools`, a call without a marker around it counts only when it names one of them, and the values of syntaxes
-    that carry no types get those of the tool's schema.
+    With `tools`, a call without a marker counts only if it names one of them, and arguments in a syntax without types
+    are converted by the tool's schema.
     """
     return _scan(Source(_unquoted(text)), Tools(tools), _READERS)
 
@@ -56,40 +56,40 @@ def _scan(source: Source, tools: Tools, readers: dict[str, Reader]) -> list[Json
     while opening := _OPENINGS.search(source.text, at):
         kind = opening.lastgroup or ""
         if kind == "thought":
-            at = source.settled = reasoning.after(source, opening)
+            at = source.consumed = reasoning.after(source, opening)
         elif kind == "thought_end":
             at = opening.end()
-            if not source.blank(at, len(source.text)):  # An answer follows: all before it was reasoning.
+            if not source.blank(at, len(source.text)):  # An answer follows, so all before it was reasoning.
                 calls.clear()
-                source.settled = at
+                source.consumed = at
         else:
             reader = readers.get(kind)
-            found, end = reader(source, opening, tools) if reader else ([], opening.end())
+            new, end = reader(source, opening, tools) if reader else ([], opening.end())
             at = max(end, opening.start() + 1)
-            if found:
-                calls += found
-                source.settled = at
+            if new:
+                calls += new
+                source.consumed = at
     return calls
 
 
-def _token(source: Source, opening: re.Match[str], tools: Tools) -> Found:
-    """A special token, in whichever of the two kinds of bars and spaces."""
+def _token(source: Source, opening: re.Match[str], tools: Tools) -> Reading:
+    """Dispatch a special token, written with either kind of bars and spaces."""
     name = re.sub("[▁ ]", "_", opening.group()[2:-2].lower())
     reader = _TOKENS.get(name)
     return reader(source, opening, tools) if reader else ([], opening.end())
 
 
-def _code(source: Source, opening: re.Match[str], tools: Tools) -> Found:
-    return code.shown(source, opening, tools, _marked)
+def _code(source: Source, opening: re.Match[str], tools: Tools) -> Reading:
+    return code.calls(source, opening, tools, _marked)
 
 
 def _marked(source: Source, tools: Tools) -> list[Json]:
-    """The calls of a text that have a marker around them. Backticks are text there."""
+    """The calls of a text that have a marker. Backticks have no meaning there."""
     return _scan(source, tools, _MARKED)
 
 
 def _unquoted(text: str) -> str:
-    """The text inside, where the whole text is one JSON string."""
+    """The decoded text where the whole text is one JSON string, else the text."""
     if not text.lstrip().startswith(('"{', '"[', '"<')):
         return text
     try:
@@ -110,7 +110,7 @@ _TOKENS: dict[str, Reader] = {
     "start": delimited.channel,
     "start_action": payload.calls,
     "tool_call": payload.calls,
-    "tool_call_begin": delimited.parted,
+    "tool_call_begin": delimited.call,
     "tool_call_start": payload.calls,
     "tool_calls": payload.calls,
 }

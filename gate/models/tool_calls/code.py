@@ -1,8 +1,8 @@
-"""Code that is shown, between backticks or in a fence. What stands there is no call, with two exceptions.
+"""Code between backticks or in a fence. It contains no call, with two exceptions.
 
 Gemma 3 writes its calls into ```json, ```tool_code and ```tool_call fences, and Command-R after `Action:` (their prompt
-formats; no parser of mlx-lm reads either). And a message that is nothing but one fence shows nothing to anybody: a
-known tool in it is called.
+formats; no parser of mlx-lm reads either). And a message that consists of one fence is no example for a reader: an
+offered tool in it is called.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable
 
 from gate.models.tool_calls import bare
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
 Scan = Callable[[Source, Tools], list[Json]]
-"""Reads a text for calls with markers around them."""
+"""Finds the calls of a text that have a marker."""
 
 _BLOCK = re.compile(r"[ \t]*(?P<language>[\w+.-]{0,32})(?:[ \t][^`~\n]{0,200})?(?=\n)")
 _INLINE = re.compile(r"[ \t]*(?:(?P<language>[\w+.-]{1,32})(?=\s))?")
@@ -30,8 +30,8 @@ _ACTION = re.compile(r"\bAction:\s*\Z", re.IGNORECASE)
 _MARGIN = 32
 
 
-def shown(source: Source, opening: re.Match[str], tools: Tools, scan: Scan) -> Found:
-    """Step over what is shown, or return the calls of a fence that makes them."""
+def calls(source: Source, opening: re.Match[str], tools: Tools, scan: Scan) -> Reading:
+    """Skip code, or read the calls of a fence that contains calls."""
     if len(opening.group()) < 3:
         return _span(source, opening, tools, scan)
     mark = opening.group()[0]
@@ -51,8 +51,8 @@ def shown(source: Source, opening: re.Match[str], tools: Tools, scan: Scan) -> F
     return _hidden(inside, tools, scan) if language not in _PYTHON or listed else [], end.end()
 
 
-def _span(source: Source, opening: re.Match[str], tools: Tools, scan: Scan) -> Found:
-    """Backticks that end on the line where they begin."""
+def _span(source: Source, opening: re.Match[str], tools: Tools, scan: Scan) -> Reading:
+    """Read code between backticks on one line."""
     end = source.seek(_SPAN_END[len(opening.group())], opening.end())
     line = source.seek(_LINE, opening.end())
     if end is None or (line is not None and line.start() < end.start()):
@@ -69,21 +69,21 @@ def _fenced(
     before = source.text[max(0, opening.start() - _MARGIN) : opening.start()].rstrip()
     if _ACTION.search(before):
         return bare.only(Source(inside), Tools(None))
-    if tools.given:
+    if tools.offered:
         return _hidden(inside, tools, scan)
-    # Without tools to know them by: a call ends the turn, and nobody introduces it with a colon as an example.
+    # Without names of tools: a call ends the turn, and a fence after a colon is an example.
     if before.endswith(":") or not source.blank(end.end(), len(source.text)):
         return []
     return bare.only(Source(inside), tools) or scan(Source(inside), tools)
 
 
 def _sole(source: Source, opening: re.Match[str], end: re.Match[str], tools: Tools) -> bool:
-    """Is this the whole message, and could there be a known tool in it?"""
-    alone = source.blank(source.settled, opening.start()) and source.blank(end.end(), len(source.text))
-    return tools.given and alone
+    """Is this the whole message, and are tools offered that it could call?"""
+    whole = source.blank(source.consumed, opening.start()) and source.blank(end.end(), len(source.text))
+    return tools.offered and whole
 
 
 def _hidden(inside: str, tools: Tools, scan: Scan) -> list[Json]:
-    """The calls of known tools in a text that holds nothing else, with or without markers."""
+    """The calls of a text, with or without markers; none where one is not of an offered tool."""
     calls = bare.only(Source(inside), tools) or scan(Source(inside), tools)
-    return calls if all(tools.known(call["name"]) for call in calls) else []
+    return calls if all(tools.has(call["name"]) for call in calls) else []

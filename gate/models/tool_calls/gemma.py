@@ -1,7 +1,7 @@
 """Calls as `call:name{key:value}`.
 
 FunctionGemma (mlx_lm.tool_parsers.function_gemma: strings between `<escape>`), Gemma 4 (mlx_lm.tool_parsers.gemma4:
-strings between `<|"|>`). Keys carry no quotes, and neither does a string that lost its delimiters.
+strings between `<|"|>`). Keys have no quotes, and neither has a string that lost its delimiters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from gate.models.tool_calls.literals import Literals
 from gate.models.tool_calls.objects import elided
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -23,10 +23,10 @@ _QUOTE = '<|"|>'
 
 
 class LooseLiterals(Literals):
-    """Literals of the Gemma family: keys and strings may go without quotes."""
+    """A parser of literals in which keys and strings may be without quotes."""
 
     def key(self) -> str:
-        """A key, as a rule without quotes."""
+        """Read a key, usually without quotes."""
         key = _KEY.match(self.text, self.at)
         if key is None:
             return super().key()
@@ -34,7 +34,7 @@ class LooseLiterals(Literals):
         return key["key"]
 
     def bare(self) -> Any:
-        """A number or a word, else the text up to the next delimiter."""
+        """Read a number or a word for a constant, else the text up to the next delimiter."""
         start = self.at
         try:
             value = super().bare()
@@ -44,24 +44,24 @@ class LooseLiterals(Literals):
             pass
         text = _BARE.match(self.text, start)
         if text is None:
-            raise ValueError("no literal")
+            raise ValueError("not a literal")
         self.at = text.end()
         return text.group().strip()
 
 
-def calls(source: Source, marker: re.Match[str], tools: Tools) -> Found:
-    """The calls after the begin of a call, one after another as Gemma 4 writes them."""
-    found: list[Json] = []
+def calls(source: Source, marker: re.Match[str], tools: Tools) -> Reading:
+    """Read the calls after a marker; Gemma 4 writes several one after another."""
+    calls: list[Json] = []
     at = marker.end()
     while head := _HEAD.match(source.text, at):
         written, at = _arguments(source, head.end())
         if not elided(written):
-            found.append({"name": tools.resolve(head["name"]), "arguments": written})
-    return found, at
+            calls.append({"name": tools.resolve(head["name"]), "arguments": written})
+    return calls, at
 
 
 def literal(source: Source, at: int) -> tuple[Any, int] | None:
-    """The object at `at`, and the index after it; None where it is none."""
+    """The object at `at`, and the index after it; None where it does not parse."""
     literals = LooseLiterals(source.text, at)
     try:
         return literals.value(), literals.at
@@ -70,10 +70,10 @@ def literal(source: Source, at: int) -> tuple[Any, int] | None:
 
 
 def _arguments(source: Source, at: int) -> tuple[Any, int]:
-    """The object at `at`, mended where the last string lost its end, else the text up to the end of the call."""
-    found = literal(source, at)
-    if found is not None:
-        return found
+    """Read the object at `at`, also if its last string has no end; else the text up to the end of the call."""
+    value = literal(source, at)
+    if value is not None:
+        return value
     end = source.seek(_END, at)
     stop = end.start() if end else len(source.text)
     written = source.text[at:stop].strip()

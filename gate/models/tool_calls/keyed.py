@@ -1,8 +1,8 @@
-"""Calls as a name and pairs of `<arg_key>` and `<arg_value>`.
+"""Calls as a name, and pairs of `<arg_key>` and `<arg_value>`.
 
 GLM 4.5 to 4.7 and Poolside Laguna (mlx_lm.tool_parsers.glm47), Longcat (mlx_lm.tool_parsers.longcat: a prefix in every
-tag), Hunyuan (SGLang hunyuan_detector: `<tool_sep>` after the name). Values carry no types: without a schema they are
-JSON where they parse, as in the mlx-lm parser of the same models.
+tag), Hunyuan (SGLang hunyuan_detector: `<tool_sep>` after the name). Values have no types: without a schema they are
+decoded as JSON where they parse, as in mlx-lm's parsers of these models.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gate.models.tool_calls.literals import parsed
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.literals import parsed_or_text
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -27,8 +27,8 @@ _LONGEST_KEY = 512
 _PAIR = re.compile(r"""\s*+(?P<key>\w{1,128})=(?P<value>"[^"]*"|'[^']*'|[^\s<"']+)""")
 
 
-def call(source: Source, at: int, tools: Tools) -> Found:
-    """The call whose name begins at `at`. Without a pair or a separator only a known tool makes it one."""
+def call(source: Source, at: int, tools: Tools) -> Reading:
+    """Read the call whose name begins at `at`. Without a pair or a separator only an offered tool is called."""
     head = _NAME.match(source.text, at)
     if head is None:
         return [], at
@@ -36,17 +36,17 @@ def call(source: Source, at: int, tools: Tools) -> Found:
     separator = _SEPARATOR.match(source.text, head.end())
     start = separator.end() if separator else head.end()
     arguments, stop, keyed = _pairs(source, start, name, tools)
-    if not keyed and tools.known(name):
-        arguments, stop = _plain(source, start, name, tools)
+    if not keyed and tools.has(name):
+        arguments, stop = _assignments(source, start, name, tools)
     end = _END.match(source.text, stop)
     closed = end is not None or source.blank(stop, len(source.text))
-    if arguments or (closed and (separator or keyed or tools.known(name))):
+    if arguments or (closed and (separator or keyed or tools.has(name))):
         return [{"name": name, "arguments": arguments}], end.end() if end else stop
     return [], at
 
 
 def _pairs(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int, bool]:
-    """The pairs from `at` on, the index after them, and whether there was a key at all."""
+    """Read the pairs from `at` on; the arguments, the index after them, and whether there was any key."""
     arguments: Json = {}
     start = at
     while key := _KEY.match(source.text, at):
@@ -61,7 +61,7 @@ def _pairs(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int,
 
 
 def _value(source: Source, middle: re.Match[str]) -> tuple[str | None, int]:
-    """The value after a key, up to its own end or to what must come after it. None for a key without a value."""
+    """Read the value after a key, up to its end tag or the next key; None for a key without a value."""
     end = source.seek(_VALUE_END, middle.end())
     if not middle["open"] and not (end and end["closed"]):
         return None, middle.end()
@@ -70,8 +70,8 @@ def _value(source: Source, middle: re.Match[str]) -> tuple[str | None, int]:
     return source.text[middle.end() : end.start()], end.end()
 
 
-def _plain(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]:
-    """The loose form `name a=1 b="c"` that GLM falls back to."""
+def _assignments(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]:
+    """Read the arguments of `name a=1 b="c"`, which GLM sometimes writes."""
     arguments: Json = {}
     while pair := _PAIR.match(source.text, at):
         arguments[pair["key"]] = tools.coerce(name, pair["key"], pair["value"].strip("\"'"), _untyped)
@@ -80,12 +80,9 @@ def _plain(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]
 
 
 def _framed(value: str) -> str:
-    """The value without the line breaks that frame it."""
+    """The value without the line breaks around it."""
     return value[1:-1] if value.startswith("\n") and value.endswith("\n") and len(value) > 1 else value
 
 
 def _untyped(value: str) -> Any:
-    try:
-        return parsed(value.strip())
-    except ValueError:
-        return value.strip()
+    return parsed_or_text(value.strip())

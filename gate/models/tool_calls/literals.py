@@ -1,4 +1,4 @@
-"""Values as models write them: JSON, Python literals, and the loose objects of the Gemma family."""
+"""Parses values as models write them: JSON, Python literals, and the delimited strings of the Gemma family."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from gate.models.tool_calls.source import Source
 
 DEEPEST = 64
-"""Values that nest deeper are not read: no tool takes them, and a stack may overflow."""
+"""Values that nest deeper are refused: no tool takes them, and the stack may overflow."""
 
 _SPACE = re.compile(r"\s*+")
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?(?![\w.])")
@@ -30,27 +30,27 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Literals:
-    """A cursor over a text that reads one literal after another; ValueError where there is none."""
+    """A parser with a cursor that reads one literal after another. Raises ValueError where there is none."""
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
         self.at = at
 
     def peek(self) -> str:
-        """Next character that is no white space; empty at the end."""
+        """The next character after white space; empty at the end."""
         space = _SPACE.match(self.text, self.at)
         self.at = space.end() if space else self.at
         return self.text[self.at : self.at + 1]
 
     def take(self, mark: str) -> bool:
-        """Step over `mark` where it comes next."""
+        """Skip `mark` if it comes next; was it there?"""
         if self.peek() != mark:
             return False
         self.at += 1
         return True
 
     def value(self, depth: int = 0) -> Any:
-        """The literal that comes next."""
+        """Read the next literal."""
         if depth > DEEPEST:
             raise ValueError("nests too deep")
         opening = self.peek()
@@ -63,7 +63,7 @@ class Literals:
         return self.bare()
 
     def string(self) -> str:
-        """A quoted string, or one between two delimiters of the Gemma family."""
+        """Read a quoted string, or one between two delimiters of the Gemma family."""
         for delimiter in _VERBATIM:
             if self.text.startswith(delimiter, self.at):
                 return self._verbatim(delimiter)
@@ -74,22 +74,22 @@ class Literals:
                     break
                 self.at = match.end()
                 return unescaped(match.group(1))
-        raise ValueError("no string")
+        raise ValueError("not a string")
 
     def bare(self) -> Any:
-        """A number, or a word that stands for a value."""
+        """Read a number, or a word for a constant."""
         if number := _NUMBER.match(self.text, self.at):
             self.at = number.end()
             digits = number.group().replace("_", "").lstrip("+")
             return _finite(digits) if re.search("[.eE]", digits) else int(digits)
         word = _WORD.match(self.text, self.at)
         if word is None or word.group() not in _WORDS:
-            raise ValueError("no literal")
+            raise ValueError("not a literal")
         self.at = word.end()
         return _WORDS[word.group()]
 
     def key(self) -> str:
-        """The key of an object."""
+        """Read the key of an object."""
         if self.peek() in ('"', "'") or self.text.startswith(_VERBATIM, self.at):
             return self.string()
         return str(self.bare())
@@ -127,11 +127,11 @@ class Literals:
 
 
 def decode(source: Source, at: int) -> tuple[Any, int] | None:
-    """The object or array at `at`, as JSON or a looser literal, and the index after it; None where it is neither."""
+    """The object or array at `at`, as JSON or a Python literal, and the index after it; None where there is none."""
     end = source.close(at)
     if end is None or source.height(at) > DEEPEST:
         return None
-    written = source.text[at:end]  # A slice, as an error of the decoder counts the lines of all that it was given.
+    written = source.text[at:end]  # A slice: an error of the decoder counts the lines of its whole input.
     try:
         return _JSON.decode(written), end
     except (ValueError, RecursionError):
@@ -139,25 +139,33 @@ def decode(source: Source, at: int) -> tuple[Any, int] | None:
 
 
 def parsed(text: str) -> Any:
-    """A whole text as JSON, else as a looser literal. Raises ValueError where it is neither."""
+    """A whole text as JSON, else as a Python literal. Raises ValueError where it is neither."""
     start = len(text) - len(text.lstrip())
     if not text.startswith(("{", "["), start):
         return _read(text)
     source = Source(text)
-    found = decode(source, start)
-    if found is None or text[found[1] :].strip():
-        raise ValueError("no value")
-    return found[0]
+    decoded = decode(source, start)
+    if decoded is None or text[decoded[1] :].strip():
+        raise ValueError("not a value")
+    return decoded[0]
+
+
+def parsed_or_text(text: str) -> Any:
+    """A whole text as JSON or a Python literal where it is one, else the text."""
+    try:
+        return parsed(text)
+    except ValueError:
+        return text
 
 
 def unescaped(body: str) -> str:
-    """The characters that the inside of a quoted string stands for."""
+    """Resolve the escapes in the body of a quoted string."""
     if "\\" not in body:
         return body
-    plain = _ESCAPE.sub(_character, body)
-    if _SURROGATE.search(plain):
-        return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return plain
+    text = _ESCAPE.sub(_character, body)
+    if _SURROGATE.search(text):
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _character(escape: re.Match[str]) -> str:
@@ -171,7 +179,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _loose(written: str, end: int) -> tuple[Any, int] | None:
-    """Python's repr, curly quotes, and braces doubled as in a format string."""
+    """Read Python's repr, also with curly quotes, or with braces doubled as in a format string."""
     candidates = [written, written.translate(_CURLY)]
     if written.startswith("{{"):
         candidates += [written[1:-1], written.replace("{{", "{").replace("}}", "}")]
@@ -184,7 +192,7 @@ def _loose(written: str, end: int) -> tuple[Any, int] | None:
 
 
 def _read(text: str) -> Any:
-    """One value that a text holds and nothing else. Raises ValueError."""
+    """Read a text that is one value and nothing else. Raises ValueError."""
     try:
         return _JSON.decode(text)
     except (ValueError, RecursionError):
@@ -203,7 +211,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 _JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_refuse)

@@ -1,7 +1,7 @@
-"""What follows a marker that says only "here come calls".
+"""Calls after a marker that does not determine their syntax.
 
-The marker and the syntax are not tied: a model that confuses them still calls. So every marker takes each of the
-syntaxes, and one that is only mentioned is followed by none.
+A model that combines a marker with the syntax of another one still calls. So every marker may be followed by any of the
+syntaxes; one that is followed by none of them is only mentioned.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from gate.models.tool_calls import keyed, objects, pythonic
 from gate.models.tool_calls.literals import decode
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.source import FENCE, Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -23,16 +23,16 @@ _NAMED = re.compile(
 )
 
 
-def calls(source: Source, marker: re.Match[str], tools: Tools) -> Found:
-    """The calls after a marker, in whichever syntax they are written, also in a fence. None: it was only mentioned."""
+def calls(source: Source, marker: re.Match[str], tools: Tools) -> Reading:
+    """Read the calls after a marker, in any syntax, also in a fence."""
     space = _SPACE.match(source.text, marker.end())
-    found, end = _calls(source, space.end() if space else marker.end(), tools)
-    if found and space and space["fence"]:
-        end = source.past_fence(end)
-    return found, end
+    calls, end = _calls(source, space.end() if space else marker.end(), tools)
+    if calls and space and space["fence"]:
+        end = source.skip(FENCE, end)
+    return calls, end
 
 
-def _calls(source: Source, start: int, tools: Tools) -> Found:
+def _calls(source: Source, start: int, tools: Tools) -> Reading:
     if _LIST.match(source.text, start):
         return pythonic.sequence(source, start, tools)
     if _VALUE.match(source.text, start):
@@ -43,12 +43,12 @@ def _calls(source: Source, start: int, tools: Tools) -> Found:
     return named if named[0] else keyed.call(source, start, tools)
 
 
-def _named(source: Source, at: int, tools: Tools) -> Found:
-    """Calls as `name{json}` or `name[ARGS]{json}`: Mistral from version 11 on (mlx_lm.tool_parsers.mistral)."""
+def _named(source: Source, at: int, tools: Tools) -> Reading:
+    """Read `name{json}` or `name[ARGS]{json}`: Mistral from version 11 on (mlx_lm.tool_parsers.mistral)."""
     calls: list[Json] = []
     while head := _NAMED.match(source.text, at):
         name = tools.resolve(head["name"])
-        if not (head["mark"] or tools.known(name) or decode(source, head.end())):
+        if not (head["mark"] or tools.has(name) or decode(source, head.end())):
             break
         arguments, at = objects.arguments(source, head.end())
         if not objects.elided(arguments):

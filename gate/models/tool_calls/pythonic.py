@@ -1,8 +1,9 @@
 """Calls written as Python: `[f(a="b"), g()]`.
 
 LFM2 (mlx_lm.tool_parsers.pythonic), Llama 4 (vLLM pythonic), OLMo 3 (vLLM olmo3: one call a line, JSON words), the
-built-in tools of Llama 3 (`f.call(a="b")`), Gemma 3 (`tool_code`). Nothing is evaluated: arguments are literals, read
-without `ast`, which refuses a line break in a string and an argument called `from`, and may overflow on hostile input.
+built-in tools of Llama 3 (`f.call(a="b")`), Gemma 3 (`tool_code`). Nothing is evaluated: arguments must be literals.
+They are not parsed with `ast`, which refuses a line break in a string and an argument called `from`, and may overflow
+on adversarial input.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from gate.models.tool_calls import objects
 from gate.models.tool_calls.literals import DEEPEST, Literals
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools
 from gate.types import Json
 
@@ -21,24 +22,23 @@ _KEY = re.compile(r"\s*+(?P<key>[^\W\d]\w{0,127})\s*=(?!=)")
 _END = re.compile(r"[\s,;)]*+\]")
 
 
-def sequence(source: Source, at: int, tools: Tools) -> Found:
-    """The calls of a marker, in a list or one after another.
+def sequence(source: Source, at: int, tools: Tools) -> Reading:
+    """Read the calls after a marker, in a list or one after another.
 
-    Arguments that are no literals stay text, where a list or the name of a known tool says that a call was meant.
+    Arguments that are not literals stay text; such a call counts only in a list or with the name of an offered tool.
     """
     listed = source.text.startswith("[", at)
     at += listed
     calls: list[Json] = []
     while head := _HEAD.match(source.text, at):
         call, at = _read(source, head, tools)
-        if isinstance(call["arguments"], dict) or listed or tools.known(call["name"]):
+        if isinstance(call["arguments"], dict) or listed or tools.has(call["name"]):
             calls.append(call)
-    end = _END.match(source.text, at)
-    return [call for call in calls if not objects.elided(call["arguments"])], end.end() if listed and end else at
+    return [call for call in calls if not objects.elided(call["arguments"])], source.skip(_END, at) if listed else at
 
 
-def literal(source: Source, at: int, tools: Tools) -> Found | None:
-    """The calls at `at` whose arguments are literals, one after another or in a list; None where a list holds more."""
+def literal(source: Source, at: int, tools: Tools) -> Reading | None:
+    """Read calls with literal arguments, one after another or in a list; None where a list holds anything else."""
     listed = source.text.startswith("[", at)
     start = at + listed
     calls: list[Json] = []
@@ -59,7 +59,7 @@ def literal(source: Source, at: int, tools: Tools) -> Found | None:
 
 
 def _read(source: Source, head: re.Match[str], tools: Tools) -> tuple[Json, int]:
-    """One call, and the index after it."""
+    """Read one call; the call and the index after it."""
     name = tools.resolve(head["name"].removesuffix(".call"))
     opening = head.start("open")
     end = source.close(opening)
@@ -76,7 +76,7 @@ def _read(source: Source, head: re.Match[str], tools: Tools) -> tuple[Json, int]
 
 
 def _arguments(literals: Literals, keys: list[str]) -> Json:
-    """Keyword arguments; those without a keyword by the order of the schema, or one object that holds them all."""
+    """Read keyword arguments, positional ones in the schema's order, or one object that holds all arguments."""
     arguments: Json = {}
     positional: list[Any] = []
     while literals.peek():

@@ -1,4 +1,4 @@
-"""Reasoning that a server left in the content. A call that is only thought about is none."""
+"""Reasoning that a server left in the content. A call inside it does not count."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MESSAGE_END = re.compile(r"<\|(?:end|start|channel|return|call)\|>", re.IGNOREC
 
 
 def after(source: Source, opening: re.Match[str]) -> int:
-    """Index after the reasoning that opens here; after its opening alone where it is not closed."""
+    """The index after the reasoning that opens here; after its opening where it is not closed."""
     mark = opening.group().lower()
     if mark.startswith("<|channel|>"):
         end = source.seek(_MESSAGE_END, opening.end())

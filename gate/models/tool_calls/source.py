@@ -1,4 +1,4 @@
-"""The text being read. Its searches and brackets cost linear time in total, however often they are asked."""
+"""The text being read, with searches and bracket matching that take linear time in total."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gate.types import Json
 
-Found = tuple[list[Json], int]
-"""The calls that a reader found, and where to read on."""
+Reading = tuple[list[Json], int]
+"""The calls that a reader found, and the index to continue at."""
 
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _TOKEN = re.compile(r"""[][(){}"'\\]""")
@@ -17,13 +17,14 @@ _STRING_END = {
     "'": re.compile(r"(?:[^'\\]++|\\.)*+'", re.DOTALL),
 }
 _SOLID = re.compile(r"[^\s,;]")
-_FENCE = re.compile(r"\s*+`{3,}")
+FENCE = re.compile(r"\s*+`{3,}")
+"""A closing fence; it is skipped, so that it opens no other."""
 _TOKEN_START = re.compile(r"<[|｜/]|<(?:\w{1,20}[:_])?tool_?calls?>|\[/?[A-Z_]+\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where a bracket ends, and how deep the brackets inside it nest."""
+    """The index after a bracket's end, None where it has none, and how deep the brackets nest from it on."""
 
     end: int | None
     height: int
@@ -31,7 +32,7 @@ class _Span:
 
 @dataclass(slots=True)
 class _Open:
-    """A bracket that waits for its end."""
+    """An opening bracket whose end has not been reached."""
 
     start: int
     closing: str
@@ -39,20 +40,20 @@ class _Open:
 
 
 class Source:
-    """A text, and the memory that keeps reading it linear."""
+    """A text with the caches that keep reading it linear."""
 
-    __slots__ = ("_fuel", "_searches", "_spans", "settled", "text")
+    __slots__ = ("_fuel", "_searches", "_spans", "consumed", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.settled = 0
-        """Everything before this index is reasoning or a call that was found."""
+        self.consumed = 0
+        """Everything before this index is reasoning or part of a call."""
         self._fuel = 4 * len(text) + 4096
         self._searches: dict[re.Pattern[str], tuple[int, re.Match[str] | None]] = {}
         self._spans: dict[int, _Span] = {}
 
     def seek(self, pattern: re.Pattern[str], start: int) -> re.Match[str] | None:
-        """First match at or after `start`. An answer that still holds is not looked for again."""
+        """The first match at or after `start`; the previous match of a pattern is reused where it still is that."""
         since, match = self._searches.get(pattern, (len(self.text) + 1, None))
         if since <= start and (match is None or match.start() >= start):
             return match
@@ -61,44 +62,45 @@ class Source:
         return match
 
     def afford(self, length: int) -> bool:
-        """Pay for reading `length` characters once more; False once a hostile text has used up its share."""
+        """Charge for reading `length` characters again; False when the budget is spent, as by an adversarial text."""
         self._fuel -= length
         return self._fuel >= 0
 
     def close(self, start: int) -> int | None:
-        """Index after the bracket that closes the one at `start`; None where none does."""
+        """The index after the bracket that closes the one at `start`; None where there is none."""
         if start not in self._spans:
             self._pair(start)
         return self._spans[start].end
 
     def height(self, start: int) -> int:
-        """How deep the brackets from the one at `start` nest, itself included."""
+        """How deep the brackets nest from the one at `start`, itself included."""
         self.close(start)
         return self._spans[start].height
 
     def blank(self, start: int, end: int) -> bool:
-        """Is there nothing between the two, white space and what separates calls aside?"""
+        """Is there nothing but white space and separators of calls between the two indices?"""
         solid = self.seek(_SOLID, start)
         return solid is None or solid.start() >= end
 
     def rest(self, start: int) -> str:
-        """What was written from `start` to the next token or the end: the arguments of a torn call.
+        """The text from `start` to the next special token or the end: the arguments of a truncated call.
 
-        It may be long. Read on after it, or the whole is no longer linear.
+        A reader must continue after it, or the scan is no longer linear.
         """
         token = self.seek(_TOKEN_START, start)
         return self.text[start : token.start() if token else len(self.text)].strip()
 
-    def past_fence(self, at: int) -> int:
-        """Index after the fence that ends at `at`, so that it opens no other; `at` where there is none."""
-        fence = _FENCE.match(self.text, at)
-        return fence.end() if fence else at
+    def skip(self, pattern: re.Pattern[str], at: int) -> int:
+        """The index after a match of the pattern at `at`; `at` where there is none."""
+        match = pattern.match(self.text, at)
+        return match.end() if match else at
 
     def _pair(self, start: int) -> None:
-        """Pair the bracket at `start` and those inside it. What was paired before is jumped over.
+        """Match the bracket at `start` and those inside it; skip brackets that are matched already.
 
-        Linear over all calls: two readings that differ in what is inside a string never come to agree, as each quote
-        swaps two states and a backslash outside a string ends the reading. So no place is read more than three times.
+        Linear over all calls: two passes that differ in what is inside a string never come to agree, as each quote
+        swaps the two states and a backslash outside a string ends the pass. So no index is visited more than three
+        times.
         """
         opened: list[_Open] = []
         at = start
@@ -113,7 +115,7 @@ class Source:
             self._spans[bracket.start] = _Span(None, bracket.height)
 
     def _step(self, token: re.Match[str], opened: list[_Open]) -> int | None:
-        """Take in one bracket or one string; index after it, or None where the brackets do not match."""
+        """Process one bracket or string; the index after it, or None where the brackets do not match."""
         mark = token.group()
         if mark in _STRING_END:
             string = _STRING_END[mark].match(self.text, token.end())

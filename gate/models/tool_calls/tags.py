@@ -1,9 +1,9 @@
-"""Calls as XML elements: the tool is an attribute of one element, each argument is an element in it.
+"""Calls as XML elements: an attribute names the tool, and each argument is an element in it.
 
 Qwen3-Coder and Nemotron 3 (mlx_lm.tool_parsers.qwen3_coder: `<function=f>`, `<parameter=a>`), MiniMax M2
 (mlx_lm.tool_parsers.minimax_m2: `<invoke name="f">`), DeepSeek 3.2 DSML (SGLang deepseekv32_detector: the same with a
 prefix, or JSON inside), MiniCPM 5 (mlx_lm.tool_parsers.minicpm5: `<function name="f">`), Muse Spark
-(mlx_lm.tool_parsers.muse_spark), Llama 3.1 (`<function=f>{json}</function>`). Values carry no types: without a schema
+(mlx_lm.tool_parsers.muse_spark), Llama 3.1 (`<function=f>{json}</function>`). Values have no types: without a schema
 only objects and arrays are decoded, as in mlx_lm.tool_parsers.qwen3_coder.
 """
 
@@ -13,8 +13,8 @@ import re
 from typing import Any
 
 from gate.models.tool_calls import objects
-from gate.models.tool_calls.literals import parsed
-from gate.models.tool_calls.source import Found, Source
+from gate.models.tool_calls.literals import parsed_or_text
+from gate.models.tool_calls.source import Reading, Source
 from gate.models.tool_calls.tools import Tools, container
 from gate.types import Json
 
@@ -25,7 +25,7 @@ _PARAMETER = re.compile(
     rf"\s*+<\s?{_PREFIX}param(?:eter)?(?P<attribute>\s+name)?\s*=\s*(?P<head>[^<>\n]{{1,512}}+)(?:>|(?=\n))",
     re.IGNORECASE,
 )
-_ATTRIBUTE = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<plain>\S+))(?P<rest>.*)""")
+_ATTRIBUTE = re.compile(r"""\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<unquoted>\S+))(?P<rest>.*)""")
 _VALUE_END = re.compile(
     rf"(?P<closed></\s?{_PREFIX}param(?:eter)?\s?>)|(?=<\s?{_PREFIX}param(?:eter)?(?:\s?=|\s+name\s*=)"
     rf"|</\s?{_PREFIX}(?:function|invoke)\s?>|</\s?{_PREFIX}tool_calls?>)",
@@ -36,8 +36,8 @@ _BODY = re.compile(r"\s*+(?=\{)")
 _STRING = re.compile(r"""string\s*=\s*["']?(true|false)""", re.IGNORECASE)
 
 
-def call(source: Source, opening: re.Match[str], tools: Tools) -> Found:
-    """The call whose element opens here. One that only opens is a mention, unless its first argument was reached."""
+def call(source: Source, opening: re.Match[str], tools: Tools) -> Reading:
+    """Read the call whose element opens here. Without an end or an argument it is only a mention."""
     head = _NAME.match(source.text, opening.end())
     if head is None:
         return [], opening.end()
@@ -54,8 +54,8 @@ def call(source: Source, opening: re.Match[str], tools: Tools) -> Found:
     return [{"name": name, "arguments": arguments}], end.end() if end else stop
 
 
-def _object(source: Source, at: int, name: str) -> Found:
-    """A body that is one JSON object."""
+def _object(source: Source, at: int, name: str) -> Reading:
+    """Read a body that is one JSON object."""
     arguments, stop = objects.arguments(source, at)
     end = _END.match(source.text, stop)
     cut = source.blank(stop, len(source.text))
@@ -65,7 +65,7 @@ def _object(source: Source, at: int, name: str) -> Found:
 
 
 def _parameters(source: Source, at: int, name: str, tools: Tools) -> tuple[Json, int]:
-    """The arguments from `at` on, and the index after them. The last one may be cut."""
+    """Read the arguments from `at` on, of which the last may be truncated; also the index after them."""
     arguments: Json = {}
     while opening := _PARAMETER.match(source.text, at):
         end = source.seek(_VALUE_END, opening.end())
@@ -78,18 +78,11 @@ def _parameters(source: Source, at: int, name: str, tools: Tools) -> tuple[Json,
 
 
 def _typed(written: str, attributes: str, name: str, key: str, tools: Tools) -> Any:
-    """The value by its own `string` attribute (DSML), else by the schema."""
+    """The value with the type of its `string` attribute (DSML), else of the schema."""
     declared = _STRING.search(attributes)
     if declared is None:
         return tools.coerce(name, key, written, _untyped)
-    return written if declared.group(1).lower() == "true" else _decoded(written)
-
-
-def _decoded(written: str) -> Any:
-    try:
-        return parsed(written)
-    except ValueError:
-        return written
+    return written if declared.group(1).lower() == "true" else parsed_or_text(written)
 
 
 def _untyped(written: str) -> Any:
@@ -104,18 +97,19 @@ def _untyped(written: str) -> Any:
 def _named(head: str, tools: Tools, *, attribute: bool) -> tuple[str, str]:
     """The name in the head of an element, and the attributes after it.
 
-    Quotes are markup around an attribute. After a bare `=` they belong to the name, unless a known tool goes without.
+    Quotes are markup around an attribute. After a bare `=` they are part of the name, unless the name without them is
+    that of an offered tool.
     """
     if not attribute:
         return tools.resolve(head.strip()), ""
     match = _ATTRIBUTE.match(head)
     if match is None:
         return head.strip(), ""
-    return match["double"] or match["single"] or match["plain"] or "", match["rest"]
+    return match["double"] or match["single"] or match["unquoted"] or "", match["rest"]
 
 
 def _framed(value: str) -> str:
-    """The value without the line breaks that frame it, and out of a CDATA section."""
+    """The value without the line breaks around it, or the content of its CDATA section."""
     value = value.removeprefix("\n").removesuffix("\n")
     inner = value.strip()
     if inner.startswith("<![CDATA[") and inner.endswith("]]>"):

@@ -1,4 +1,4 @@
-"""The tools that a request offered: their names, and the types of their arguments."""
+"""The tools that a request offers: their names, and the types of their arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gate.models.tool_calls.literals import parsed
 from gate.types import Json
 
 Untyped = Callable[[str], Any]
-"""What a syntax makes of a value whose type is not known."""
+"""How a syntax converts a value whose type is unknown."""
 
 _NAMESPACES = ("functions.", "function.", "default_api.", "tools.", "tool.", "api.")
 _INTEGER = re.compile(r"[-+]?\d{1,4000}(?:\.0*)?")
@@ -34,27 +34,26 @@ _ALIASES = (
 
 
 class Tools:
-    """Tools as the OpenAI API lists them, nested or flat. Entries that are no tools are passed over."""
+    """Tools as in the OpenAI API, nested or flat. Malformed entries are ignored."""
 
     def __init__(self, listed: object) -> None:
-        self.given = isinstance(listed, list | tuple)
-        """Were tools offered at all? An empty list says that none are known."""
+        self.offered = isinstance(listed, list | tuple)
+        """Is there a list of tools? An empty one offers no tool; None says nothing."""
         self._properties: dict[str, Json] = {}
-        if isinstance(listed, list | tuple):
-            for entry in listed:
-                self._add(entry)
+        for entry in listed if isinstance(listed, list | tuple) else ():
+            self._add(entry)
         self._folded = {name.casefold() for name in self._properties}
 
-    def known(self, name: str) -> bool:
-        """Is a tool of this name offered? Case does not matter: a model that gets it wrong still calls."""
+    def has(self, name: str) -> bool:
+        """Is a tool of this name offered? Case is ignored: a call in the wrong case is still a call."""
         return self.resolve(name).casefold() in self._folded
 
     def admits(self, name: str) -> bool:
-        """May a call of this name count without a marker around it?"""
-        return self.known(name) if self.given else True
+        """May a call of this name count without a marker?"""
+        return not self.offered or self.has(name)
 
     def resolve(self, name: str) -> str:
-        """The name without quotes or a name space around it, where that makes it a known tool."""
+        """The name without quotes and namespace where that is an offered tool, else the name."""
         if name.casefold() in self._folded:
             return name
         short = name.strip("\"'` ")
@@ -63,18 +62,18 @@ class Tools:
         return short if short.casefold() in self._folded else name
 
     def keys(self, name: str) -> list[str]:
-        """The arguments of a tool, in the order of its schema."""
+        """The names of a tool's arguments, in the order of its schema."""
         return list(self._schema(name))
 
-    def taking(self, arguments: Json) -> str | None:
-        """The only tool that these arguments fit, for a call that says its number instead of its name."""
+    def only_fit(self, arguments: Json) -> str | None:
+        """The only tool that takes these arguments, for a call with a number instead of a name."""
         fitting = [name for name, properties in self._properties.items() if arguments.keys() <= properties.keys()]
         if len(self._properties) == 1:
             return next(iter(self._properties))
         return fitting[0] if len(fitting) == 1 else None
 
     def coerce(self, name: str, key: str, written: str, untyped: Untyped) -> Any:
-        """The value that a text stands for, by the type in the tool's schema; the text where it is not of that type."""
+        """Convert a text to the type in the tool's schema; the text itself where it is not of that type."""
         types = set(_types(self._schema(name).get(key)))
         if not types:
             return untyped(written)
@@ -102,7 +101,7 @@ class Tools:
 
 
 def _types(schema: object, depth: int = 0) -> Iterator[str]:
-    """The JSON types that a schema allows. A name that is no type says nothing."""
+    """The JSON types that a schema allows. Unknown names of types are ignored."""
     if not isinstance(schema, dict) or depth > 8:
         return
     kinds = schema.get("type")
@@ -164,7 +163,7 @@ def _array(text: str) -> list[Any]:
 
 
 def container(text: str) -> Any:
-    """An object or array, also one whose quotes were escaped once too often. Raises ValueError."""
+    """Parse an object or array, also with quotes escaped once too often. Raises ValueError."""
     try:
         return parsed(text)
     except ValueError:

@@ -77,7 +77,7 @@ def build_number(said: str) -> str | None:
 @once
 def installed(artifact: Artifact) -> dict[str, str | None]:
     """The versions of what would serve the artifact, None where one is unknown. Raises NotPossible."""
-    told = runtime.serving(artifact.checkpoint.kind).versions()
+    told = runtime.for_kind(artifact.checkpoint.kind).versions()
     return {name: _comparable(said) for name, said in told.items()}
 
 

@@ -117,8 +117,8 @@ def test_every_request_names_the_schema_and_hides_the_answer_in_data(
     assert mark in system["content"]
     assert user["content"].count(mark) == 2
     assert json.dumps(answer) in user["content"].splitlines()
-    assert one["form"]["json_schema"]["schema"]["properties"]["score"]["enum"] == [0, 1, 2, 3]
-    assert one["form"]["json_schema"]["strict"] is True
+    assert one["response_format"]["json_schema"]["schema"]["properties"]["score"]["enum"] == [0, 1, 2, 3]
+    assert one["response_format"]["json_schema"]["strict"] is True
 
 
 def test_marks_are_another_in_every_session(short: Rubric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Which answers are sure, how a run asks, and when the bound is shown to be none."""
+"""Which answers are sure, the ask mode of a run, and when an answer refutes the bound."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def test_the_bound_is_a_multiple_of_the_spread_that_the_drift_allows(probed: Det
     assert batch_invariance.bound(probed) == bound
 
 
-def test_what_company_moved_is_each_steps_difference_and_the_sum_where_the_token_changed() -> None:
-    alone, among = [("a", 1.0), ("b", 0.5), ("c", 2.0)], [("a", 0.75), ("x", 0.25), ("c", 9.0)]
-    assert list(batch_invariance.moved(alone, among)) == [0.25, 0.75]
-    assert list(batch_invariance.moved(alone, alone[:2])) == [0.0, 0.0]
+def test_gap_changes_are_differences_and_the_sum_of_both_gaps_where_the_token_changed() -> None:
+    sequential, batched = [("a", 1.0), ("b", 0.5), ("c", 2.0)], [("a", 0.75), ("x", 0.25), ("c", 9.0)]
+    assert list(batch_invariance.gap_changes(sequential, batched)) == [0.25, 0.75]
+    assert list(batch_invariance.gap_changes(sequential, sequential[:2])) == [0.0, 0.0]
 
 
 def test_drift_is_the_root_mean_square() -> None:
@@ -45,7 +45,7 @@ def test_drift_is_the_root_mean_square() -> None:
 @pytest.mark.parametrize(
     ("margin", "verified", "sure"), [(0.6, False, True), (0.5, False, False), (None, False, False), (None, True, True)]
 )
-def test_sure_is_above_the_bound_or_asked_alone(margin: float | None, verified: bool, sure: bool) -> None:
+def test_sure_is_above_the_bound_or_verified(margin: float | None, verified: bool, sure: bool) -> None:
     assert batch_invariance.sure([REPLY, replace(REPLY, margin=margin, verified=verified)], 0.5) is sure
 
 
@@ -62,12 +62,12 @@ def test_another_answer_above_the_bound_refutes_it() -> None:
 
 
 def test_the_mode() -> None:
-    told = Determinism(True, 0.0, drift=0.0, steps=40)
-    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=None) == AskMode(
+    probed = Determinism(True, 0.0, drift=0.0, steps=40)
+    assert batch_invariance.ask_mode(SERVER, probed, sequential=False, concurrency=None) == AskMode(
         "verified", 8, batch_invariance.LEAST
     )
-    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=3).at_once == 3
-    assert batch_invariance.ask_mode(SERVER, told, sequential=True, concurrency=3) == AskMode("sequential", 1)
-    assert batch_invariance.ask_mode(SERVER, told, sequential=False, concurrency=1) == AskMode("sequential", 1)
+    assert batch_invariance.ask_mode(SERVER, probed, sequential=False, concurrency=3).at_once == 3
+    assert batch_invariance.ask_mode(SERVER, probed, sequential=True, concurrency=3) == AskMode("sequential", 1)
+    assert batch_invariance.ask_mode(SERVER, probed, sequential=False, concurrency=1) == AskMode("sequential", 1)
     batched = batch_invariance.ask_mode(SERVER, Determinism(None, 0.0), sequential=False, concurrency=None)
     assert (batched.name, batched.bound, bool(batched.why)) == ("batched", None, True)

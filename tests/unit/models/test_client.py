@@ -24,17 +24,17 @@ OK = json.dumps({"choices": [{"message": {"content": "ok"}, "finish_reason": "st
 
 
 class Served:
-    """A server that answers as a test says, and remembers what it was asked."""
+    """A server with a test's handlers that records the requests."""
 
     def __init__(self, post: Answer, get: dict[str, Any], software: str) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         served = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                served.asked.append(body)
+                served.requests.append(body)
                 served.headers.append({name.lower(): value for name, value in self.headers.items()})
                 post(self, body)
 
@@ -79,7 +79,7 @@ def test_a_request_holds_every_sampling_parameter_and_the_key() -> None:
     with served() as server, asking(server) as ask:
         model = Model(lambda q: ask.chat(q.messages, tools=q.tools, max_tokens=q.max_tokens))
         assert model.chat([{"role": "user", "content": "hi"}], max_tokens=9).content == "ok"
-    assert server.asked == [
+    assert server.requests == [
         {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
         | {"temperature": 0.0, "top_p": 1.0, "seed": 0, "max_tokens": 9}
     ]
@@ -91,7 +91,7 @@ def test_arguments_of_earlier_calls_go_out_as_json_strings() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": "ü"}}}
     with served() as server, asking(server) as ask:
         ask.chat([{"role": "assistant", "content": "", "tool_calls": [call]}], tools=[], max_tokens=1)
-    sent = server.asked[0]["messages"][0]["tool_calls"][0]["function"]["arguments"]
+    sent = server.requests[0]["messages"][0]["tool_calls"][0]["function"]["arguments"]
     assert json.loads(sent) == {"a": "ü"}
     assert call["function"]["arguments"] == {"a": "ü"}, "the case itself stays as it is"
 
@@ -108,7 +108,7 @@ def test_an_error_is_not_retried() -> None:
     with served(lambda handler, _: send(handler, 503, "busy")) as server, asking(server) as ask:
         with pytest.raises(AskError, match="HTTP 503: busy"):
             ask.chat([], tools=[], max_tokens=1)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_server_that_sends_for_ever_is_cut_at_the_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_an_answer_cut_in_the_middle_is_a_break() -> None:
         ask.chat([], tools=[], max_tokens=1)
 
 
-def test_nobody_there_is_a_break() -> None:
+def test_no_server_on_the_port_is_a_break() -> None:
     with served() as server:
         gone = asking(server)
     with gone, pytest.raises(AskError, match="no answer"):
@@ -167,7 +167,7 @@ def close(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
     handler.close_connection = True
 
 
-def test_a_closed_connection_is_the_models_failure_only_while_mlx_lm_server_is_well() -> None:
+def test_a_closed_connection_is_the_models_failure_only_while_mlx_lm_server_is_healthy() -> None:
     with served(close, {"/health": {"status": "ok"}}) as server:
         with asking(server, runtime="mlx_lm") as ask:
             assert "closed the connection" in ask.chat([], tools=[], max_tokens=1).fault
@@ -183,11 +183,11 @@ def start(tmp_path: Any) -> Start:
 
 
 def serve_url(server: Served, tmp_path: Any, name: str = "") -> Server:
-    found = openai_url.RUNTIME.start(Checkpoint(kinds.URL, "x", url=server.url, served_name=name), start(tmp_path))
-    assert found is not None
-    assert found.alive()
-    found.stop()
-    return found.server
+    connected = openai_url.RUNTIME.start(Checkpoint(kinds.URL, "x", url=server.url, served_name=name), start(tmp_path))
+    assert connected is not None
+    assert connected.alive()
+    connected.stop()
+    return connected.server
 
 
 MODELS = {"/v1/models": {"data": [{"id": "only", "created": 123}]}}
@@ -196,16 +196,16 @@ MODELS = {"/v1/models": {"data": [{"id": "only", "created": 123}]}}
 def test_a_url_with_one_model_needs_no_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_API_KEY", "secret")
     with served(get=MODELS) as server:
-        found = serve_url(server, tmp_path)
-    assert (found.model, found.runtime, found.key) == ("only", "unknown", "secret")
-    assert found.reported == {"server": "test/1", "models": ["only"], "system_fingerprint": "f1"}
-    assert "secret" not in repr(found)
-    assert "logprobs" in found.sampling
+        connected = serve_url(server, tmp_path)
+    assert (connected.model, connected.runtime, connected.key) == ("only", "unknown", "secret")
+    assert connected.reported == {"server": "test/1", "models": ["only"], "system_fingerprint": "f1"}
+    assert "secret" not in repr(connected)
+    assert "logprobs" in connected.sampling
 
 
-def test_a_url_with_several_models_wants_a_name(tmp_path: Any) -> None:
+def test_a_url_with_several_models_needs_a_name(tmp_path: Any) -> None:
     with served(get={"/v1/models": {"data": [{"id": "a"}, {"id": "b"}]}}) as server:
-        with pytest.raises(ServeError, match="serves a, b: say which with --served-name"):
+        with pytest.raises(ServeError, match="serves a, b: choose one with --served-name"):
             serve_url(server, tmp_path)
         assert serve_url(server, tmp_path, "b").model == "b"
 
@@ -228,15 +228,15 @@ def test_a_server_that_refuses_log_probabilities_is_asked_without(tmp_path: Any)
         assert "logprobs" not in serve_url(server, tmp_path).sampling
 
 
-def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(tmp_path: Any) -> None:
+def test_a_server_that_needs_the_newer_name_of_the_limit_gets_it(tmp_path: Any) -> None:
     def newer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         send(handler, *((400, '{"error": "max_tokens"}') if "max_tokens" in body else (200, OK)))
 
     with served(newer, MODELS) as server:
-        found = serve_url(server, tmp_path)
-        with Client(found, timeout=5) as ask:
+        connected = serve_url(server, tmp_path)
+        with Client(connected, timeout=5) as ask:
             ask.chat([{"role": "user", "content": "x"}], tools=[], max_tokens=77)
-    assert server.asked[-1]["max_completion_tokens"] == 77
+    assert server.requests[-1]["max_completion_tokens"] == 77
 
 
 @pytest.mark.parametrize(("status", "message"), [(401, "set GATE_API_KEY"), (404, "HTTP 404"), (500, "HTTP 500")])
@@ -244,7 +244,7 @@ def test_a_url_that_does_not_answer_a_token_is_refused(tmp_path: Any, status: in
     with served(lambda handler, _: send(handler, status, "{}"), MODELS) as server:
         with pytest.raises(ServeError, match=message):
             serve_url(server, tmp_path)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_url_that_answers_a_token_with_no_json_is_refused(tmp_path: Any) -> None:

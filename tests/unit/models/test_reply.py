@@ -40,7 +40,7 @@ def test_content_in_parts_is_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "expected"),
     [
         ('{"a": 1}', {"a": 1}),
         ({"a": 1}, {"a": 1}),
@@ -53,8 +53,8 @@ def test_content_in_parts_is_joined() -> None:
     ],
     ids=["string", "object", "empty-object", "cut", "double-encoded", "list", "empty", "null"],
 )
-def test_arguments_are_an_object_or_stay_as_they_came(arguments: Any, wanted: Any) -> None:
-    assert read(call(arguments), finish="tool_calls").calls == [{"name": "f", "arguments": wanted}]
+def test_arguments_are_an_object_or_stay_as_they_came(arguments: Any, expected: Any) -> None:
+    assert read(call(arguments), finish="tool_calls").calls == [{"name": "f", "arguments": expected}]
 
 
 def test_arguments_with_a_key_twice_or_without_a_number_stay_as_they_came() -> None:
@@ -94,7 +94,7 @@ def test_a_malformed_call_is_a_call_without_a_name(broken: dict[str, Any]) -> No
         ({"content": "", "reasoning": "hm"}, "stop", "empty answer"),
         ({"content": "x"}, "length", "cut at max_tokens"),
         (call("{}"), "length", "cut at max_tokens"),
-        ({"content": "x", "tool_calls": []}, "tool_calls", "tool_calls and gave none"),
+        ({"content": "x", "tool_calls": []}, "tool_calls", "finish_reason is tool_calls, but there are none"),
     ],
 )
 def test_a_failure_of_the_model_is_a_fault(message: dict[str, Any], finish: str, fault: str) -> None:
@@ -145,8 +145,8 @@ def test_the_margin_is_the_smallest_gap_in_whatever_order_the_tokens_come() -> N
 
 
 def test_a_step_at_which_the_best_token_was_not_taken_shows_no_gap() -> None:
-    """llama-server tells probabilities as they were before a grammar (server-context.cpp, populate_token_probs), and
-    the grammar may have refused the best: what it chose among is not told."""
+    """llama-server lists probabilities from before the grammar (server-context.cpp, populate_token_probs), which may
+    have refused the best token: the candidates after it are not listed."""
     best = [{"id": 7, "token": "a", "logprob": -0.1}, {"id": 8, "token": "b", "logprob": -3.0}]
     taken, refused = ({"id": id_, "token": "a", "top_logprobs": best} for id_ in (7, 9))
     assert read({"content": "x"}, logprobs={"content": [taken]}).margin == pytest.approx(2.9)
@@ -159,8 +159,8 @@ def test_a_step_at_which_the_best_token_was_not_taken_shows_no_gap() -> None:
 
 
 @pytest.mark.parametrize(("written", "margin"), [(2, 1.0), (3, 1.0), (4, None)])
-def test_steps_that_are_not_told_leave_no_margin(written: int, margin: float | None) -> None:
-    """Of an emoji's tokens llama-server tells the last one alone; the end of the answer need not be told."""
+def test_missing_steps_leave_no_margin(written: int, margin: float | None) -> None:
+    """Of an emoji's tokens llama-server lists only the last; the end of the answer may be missing."""
     assert read({"content": "x"}, written=written, logprobs=logprobs((-1.0, -2.0), (-1.0, -3.0))).margin == margin
 
 
@@ -169,9 +169,9 @@ def test_a_step_without_a_second_token_leaves_no_margin() -> None:
     assert read({"content": "x"}, logprobs=steps).margin is None
 
 
-@pytest.mark.parametrize("given", [None, {"content": []}, {"content": [{}]}, logprobs((-0.1,)), logprobs((-0.1, 3.0))])
-def test_without_log_probabilities_there_is_no_margin(given: Any) -> None:
-    assert read({"content": "x"}, logprobs=given).margin is None
+@pytest.mark.parametrize("served", [None, {"content": []}, {"content": [{}]}, logprobs((-0.1,)), logprobs((-0.1, 3.0))])
+def test_without_log_probabilities_there_is_no_margin(served: Any) -> None:
+    assert read({"content": "x"}, logprobs=served).margin is None
 
 
 def test_the_raw_body_is_kept_less_its_log_probabilities() -> None:

@@ -1,4 +1,4 @@
-"""The registry of runtimes is asked what differs between runtimes and kinds; nothing else compares their names."""
+"""What differs between runtimes and kinds is in the registry of runtimes; nothing else compares their names."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def _texts(node: ast.expr) -> set[str]:
 
 def test_no_module_compares_a_kind_or_a_runtime_with_a_name() -> None:
     assert len(FILES) > 200
-    found = {str(path.relative_to(ROOT)): compared(path.read_text(encoding="utf-8")) for path in FILES}
-    assert {path: lines for path, lines in found.items() if lines} == {}
+    comparisons = {str(path.relative_to(ROOT)): compared(path.read_text(encoding="utf-8")) for path in FILES}
+    assert {path: lines for path, lines in comparisons.items() if lines} == {}
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_other_comparisons_are_allowed(line: str) -> None:
 def test_each_kind_of_the_gate_is_served_by_one_of_its_runtimes() -> None:
     served = [kind for each in runtime.runtimes() for kind in each.kinds]
     assert sorted(kind.name for kind in served) == sorted(kind.name for kind in kinds.kinds())
-    assert all(kind in runtime.serving(kind).kinds for kind in served)
+    assert all(kind in runtime.for_kind(kind).kinds for kind in served)
 
 
 def test_a_kind_that_nothing_serves_is_an_error() -> None:
     with pytest.raises(ServeError, match="no runtime serves a checkpoint of kind cuneiform"):
-        runtime.serving(Kind("cuneiform", "a tablet", lambda _: None))
+        runtime.for_kind(Kind("cuneiform", "a tablet", lambda _: None))
 
 
 def test_a_runtime_that_is_not_installed_is_treated_as_the_unknown_one() -> None:
-    other = runtime.named("of somebody else")
+    other = runtime.by_name("of somebody else")
     assert (other.name, other.raw, other.constrained) == ("unknown", None, True)

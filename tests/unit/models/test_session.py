@@ -1,4 +1,4 @@
-"""The way to the model: what cannot be served fails once, and not once for each question."""
+"""The session with the model: a server that cannot start is tried once, and not once for each question."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SERVER = Server("http://127.0.0.1:9/v1", "x", "unknown", {}, {})
 QUESTION = Question([{"role": "user", "content": "x"}], [], 8)
 
 
-def test_what_cannot_be_served_is_tried_once() -> None:
+def test_a_server_that_cannot_start_is_tried_once() -> None:
     tried = []
 
     def serve() -> Server:
@@ -27,8 +27,8 @@ def test_what_cannot_be_served_is_tried_once() -> None:
     assert tried == [1]
 
 
-def test_what_was_cut_serves_nothing() -> None:
+def test_an_aborted_session_starts_no_server() -> None:
     session = Session(Host(SERVER, AskMode("sequential", 1), serve=lambda: pytest.fail("served")), timeout=1)
     session.abort()
-    with pytest.raises(AskError, match="cut"):
+    with pytest.raises(AskError, match="aborted"):
         session.answer(QUESTION)

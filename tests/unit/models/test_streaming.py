@@ -1,4 +1,4 @@
-"""Time to the first token is measured on streamed answers; seconds are compared warm, and on the same machine alone."""
+"""Time to the first token is measured on streamed answers; seconds are compared warm, and only on the same machine."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def report(seconds: list[Result], made: Made = HERE, **demands: float) -> Report
 def test_a_streamed_answer_has_a_first_token_and_a_rate(tmp_path: Path) -> None:
     script = rubrics.script(tmp_path / "s.jsonl", [{"content": "Hi.", "seconds": 0.2}])
     with served(identify(f"scripted:{script}"), lambda _text: None, context=512) as server:
-        told = streaming.probe(server, [CASE] * 4, timeout=30)
-    assert told.asked == 3
-    assert 0.2 <= told.first_token < 5
-    assert told.tokens_per_second is None, "the script says one token"
+        measured = streaming.probe(server, [CASE] * 4, timeout=30)
+    assert measured.asked == 3
+    assert 0.2 <= measured.first_token < 5
+    assert measured.tokens_per_second is None, "the script says one token"
 
 
 def test_events_are_read_as_servers_send_them() -> None:
@@ -54,10 +54,10 @@ def test_events_are_read_as_servers_send_them() -> None:
         "data: [DONE]",
         "data: {broken",
     ]
-    found = _streamed(iter(lines), 0.0, float("inf"))
-    assert found.first is not None
-    assert found.rate is not None
-    assert found.rate > 0
+    streamed = _streamed(iter(lines), 0.0, float("inf"))
+    assert streamed.first is not None
+    assert streamed.rate is not None
+    assert streamed.rate > 0
     whole = [*lines[:3], 'data: {"choices": [], "usage": {"completion_tokens": 30}}']
     assert _streamed(iter(whole), 0.0, float("inf")).rate is None, "a call that was sent whole has no rate"
     assert _streamed(iter(lines[:2]), 0.0, float("inf")).first is None
@@ -69,8 +69,8 @@ def test_events_are_read_as_servers_send_them() -> None:
 def test_a_server_that_does_not_stream_breaks_nothing(tmp_path: Path, rule: Json) -> None:
     script = rubrics.script(tmp_path / "s.jsonl", [rule])
     with served(identify(f"scripted:{script}"), lambda _text: None, context=512) as server:
-        told = streaming.probe(server, [CASE] * 2, timeout=30)
-    assert told.why
+        measured = streaming.probe(server, [CASE] * 2, timeout=30)
+    assert measured.why
     assert streaming.probe(server, [], timeout=30).why.startswith("no case")
 
 
@@ -102,7 +102,7 @@ def test_a_ratio_needs_the_same_machine_and_load(made: Made) -> None:
     assert decide(report(results(*[9.0] * 5)), report(results(*[1.0] * 5), made)).outcome is Outcome.PASS
 
 
-def test_a_ratio_is_not_of_seconds_that_were_remembered() -> None:
+def test_a_ratio_does_not_use_the_seconds_of_cached_replies() -> None:
     old = results(*[1.0] * 5)
     old[0] = replace(old[0], replies=(replace(old[0].replies[0], cached=True),))
     verdict = decide(report(results(*[1.0] * 5), slower=1.2), report(old))

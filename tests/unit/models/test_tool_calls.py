@@ -1,4 +1,4 @@
-"""Every syntax is read; what only looks like it is left alone."""
+"""Calls in every syntax are found; text that only resembles one is ignored."""
 # ruff: noqa: E501  (one case a line)
 
 from __future__ import annotations
@@ -170,5 +170,5 @@ def test_a_call_is_found(text: str, expected: list[Call]) -> None:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=f"{syntax}-{n}") for n, (syntax, text) in enumerate(NEGATIVES)])
-def test_what_is_no_call_is_left_alone(text: str) -> None:
+def test_text_without_a_call_yields_none(text: str) -> None:
     assert find(text) == []

@@ -1,4 +1,4 @@
-"""A broken model's call is found however it is dressed, and an explanation is none however real it looks."""
+"""A malformed or disguised call is found, and an explanation of the syntax yields none."""
 # ruff: noqa: E501  (one case a line)
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": "now", "parameters": {}}},
 ]  # fmt: skip
 
-DRESSED = {
+DISGUISED = {
     "capitals": "<TOOL_CALL>" + OBJECT,
     "spaces in the tag": f"< tool_call >\n\n  {OBJECT}\n",
     "attributes in the tag": f'<tool_call id="1">{OBJECT}</tool_call>',
@@ -115,14 +115,14 @@ EXPLAINED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", DRESSED.values(), ids=DRESSED.keys())
+@pytest.mark.parametrize("text", DISGUISED.values(), ids=DISGUISED.keys())
 @pytest.mark.parametrize("tools", [None, TOOLS], ids=["without tools", "with tools"])
-def test_a_dressed_up_call_is_found(text: str, tools: list[dict[str, Any]] | None) -> None:
+def test_a_disguised_call_is_found(text: str, tools: list[dict[str, Any]] | None) -> None:
     assert find(text, tools) == [LOOK]
 
 
 @pytest.mark.parametrize("text", WITH_TOOLS.values(), ids=WITH_TOOLS.keys())
-def test_a_known_tool_gives_a_call_away(text: str) -> None:
+def test_a_call_is_recognized_by_an_offered_tool(text: str) -> None:
     assert [call | {"name": "look_up"} for call in find(text, TOOLS)] == [LOOK]
 
 
@@ -131,7 +131,7 @@ def test_an_explanation_is_no_call(text: str) -> None:
     assert find(text, TOOLS) == []
 
 
-def test_an_empty_list_of_tools_knows_none() -> None:
+def test_an_empty_list_offers_no_tool() -> None:
     assert find(OBJECT, []) == []
     assert find(OBJECT) == [LOOK]
 
@@ -161,5 +161,5 @@ def test_arguments_that_do_not_parse_stay_text(text: str, raw: str) -> None:
     assert find(text) == [{"name": "f", "arguments": raw}]
 
 
-def test_a_call_without_a_whole_name_is_none() -> None:
+def test_a_truncated_name_is_no_call() -> None:
     assert find('<tool_call>{"name": "loo') == []

@@ -1,4 +1,4 @@
-"""Values of syntaxes without types get the types of the tool's schema, and a schema of any quality is taken."""
+"""Values in syntaxes without types are converted by the tool's schema; a malformed schema is ignored."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_typed_syntaxes_keep_their_own_types() -> None:
     ]
 
 
-def test_a_flat_tool_is_known() -> None:
+def test_a_flat_tool_is_recognized() -> None:
     assert find('{"name": "f", "arguments": {}}', [{"type": "function", "name": "f", "parameters": {}}])
 
 
-def test_a_tool_written_in_other_case_is_known() -> None:
+def test_a_tool_in_another_case_is_recognized() -> None:
     (call,) = find('{"name": "Look_Up", "arguments": {}}', offered({}, "look_up"))
     assert call["name"] == "Look_Up"
 
@@ -92,5 +92,5 @@ def test_a_tool_written_in_other_case_is_known() -> None:
         [{"function": {"name": "f", "parameters": {"properties": {"a": {"type": 3, "anyOf": "x", "enum": 1}}}}}],
     ],
 )
-def test_garbage_among_the_tools_is_passed_over(tools: Any) -> None:
+def test_malformed_tools_are_ignored(tools: Any) -> None:
     assert find(qwen("1"), tools) == [{"name": "f", "arguments": {"a": "1"}}]

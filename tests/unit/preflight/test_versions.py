@@ -110,7 +110,7 @@ def test_an_entry_is_hit_inside_of_its_range_and_missed_outside(entry: versions.
 @pytest.mark.parametrize("entry", versions.known_bad(), ids=lambda entry: entry.issue)
 def test_an_entry_concerns_kinds_that_its_package_serves(entry: versions.KnownBad) -> None:
     assert SpecifierSet(entry.versions)
-    assert all(entry.package in runtime.serving(KINDS[kind]).versions() for kind in entry.kinds)
+    assert all(entry.package in runtime.for_kind(KINDS[kind]).versions() for kind in entry.kinds)
 
 
 def test_a_hit_is_of_the_right_kind_and_a_version_that_is_unknown_is_none() -> None:

@@ -103,7 +103,7 @@ def test_nobody_else_can_read_the_file(tmp_path: Path) -> None:
 
 def test_an_environment_variable_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_REPLIES", str(tmp_path / "other"))
-    assert reply_cache.place() == tmp_path / "other"
+    assert reply_cache.path() == tmp_path / "other"
 
 
 def test_an_answer_of_the_same_run_is_not_of_an_earlier_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""No text makes the reader raise, and none makes it take more than linear time."""
+"""No text makes the readers raise or take more than linear time."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ def test_deep_arguments_in_a_string_stay_text() -> None:
     assert call["arguments"] == deep
 
 
-def test_a_call_after_hostile_text_is_still_found() -> None:
+def test_a_call_after_adversarial_text_is_found() -> None:
     text = "{" * 5_000 + "\\" * 5_000 + '\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
     assert find(text) == [{"name": "f", "arguments": {}}]
 
 
-def test_numbers_that_are_no_json_leave_the_arguments_as_text() -> None:
+def test_numbers_that_json_lacks_leave_the_arguments_as_text() -> None:
     for number in ("NaN", "Infinity", "1e999", "9" * 5_000):
         (call,) = find(f'<tool_call>{{"name": "f", "arguments": {{"a": {number}}}}}</tool_call>')
         assert call["arguments"] == f'{{"a": {number}}}'
