@@ -85,13 +85,15 @@ def add_parsers(commands: Any) -> None:
 
 def _show(given: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
+    from gate.registry import policy
     from gate.report import io as reports
     from gate.report import terminal
     from gate.report.shown import shown
 
     path = reports.located(given.report)
     read = reports.read(path)
-    verdict = decide(read, reports.read(reports.located(given.champion)) if given.champion else None)
+    champion = reports.read(reports.located(given.champion)) if given.champion else None
+    verdict = decide(read, champion, max_p95_seconds=policy.read(Path()).max_p95_seconds)
     if given.github:
         _write_github(shown(read, verdict))
     else:
@@ -127,6 +129,7 @@ def _compare(given: argparse.Namespace) -> int:
 def _judge(given: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.judge.run import Judge, scored
+    from gate.registry import policy
     from gate.report import io as reports
     from gate.report import terminal
     from gate.report.shown import shown
@@ -138,6 +141,6 @@ def _judge(given: argparse.Namespace) -> int:
     with Progress() as progress:
         judged = scored(read, who, given.fixtures, say=progress)
     reports.write(path, judged)
-    verdict = decide(judged)
+    verdict = decide(judged, max_p95_seconds=policy.read(Path()).max_p95_seconds)
     print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
     return 0 if verdict.outcome == "PASS" else 1

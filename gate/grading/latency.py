@@ -24,6 +24,21 @@ def demanded(contract: Contract, seconds: Sequence[float]) -> tuple[Outcome, str
     return Outcome.BELOW_FLOOR, f"the median case takes {median:.2f} s, and {contract.within:g} s are accepted"
 
 
+def within_limit(contract: Contract, own: Sequence[Result], limit: float | None) -> tuple[Outcome, str]:
+    """BELOW_FLOOR where the 95th percentile of a test's seconds is above the project's limit; smoke tests have none.
+
+    INCOMPLETE where answers came from the cache: their seconds are of an earlier run.
+    """
+    if limit is None or contract.smoke:
+        return Outcome.PASS, ""
+    if any(reply.cached for each in own for reply in each.replies):
+        return Outcome.INCOMPLETE, "its seconds are of an earlier run, and max_p95_seconds is demanded: --gate-fresh"
+    p95 = quantile(warm(own), 0.95)
+    if p95 <= limit:
+        return Outcome.PASS, ""
+    return Outcome.BELOW_FLOOR, f"95 % of the cases take up to {p95:.2f} s, and max_p95_seconds is {limit:g}"
+
+
 def against(contract: Contract, own: Sequence[Result], champion: Sequence[Result]) -> tuple[Outcome, str]:
     """REGRESSED where the median takes more times the champion's than accepted, over the cases that both answered."""
     if contract.slower is None:

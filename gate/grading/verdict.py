@@ -18,7 +18,7 @@ ORDER = (Outcome.INCOMPLETE, Outcome.FAULTY, Outcome.BELOW_FLOOR, Outcome.REGRES
 """Which outcome a verdict takes when several are true: what shows least beats what shows most."""
 
 
-def decide(report: Report, champion: Report | None = None) -> Verdict:
+def decide(report: Report, champion: Report | None = None, *, max_p95_seconds: float | None = None) -> Verdict:
     """The verdict on a report: PASS only when nothing is missing, every demand is met and nothing was lost.
 
     INCOMPLETE: the run asked too little, or less than `champion`, the report of the model to beat, was asked, or cannot
@@ -27,9 +27,13 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
     cases were lost against the champion than a contract allows, or so many that it is no accident (exact McNemar, Holm
     over the tests, p < 0.05; flipped signs where a judge scores); that test only ever blocks; or answers came slower
     than accepted. INCONCLUSIVE: smoke tests alone were asked, or the judge has failed its own check-up.
+
+    `max_p95_seconds`: the project's limit on each test that is no smoke test (gate.registry.policy).
     """
     results = by_test(report)
-    plain = tuple(_finding(contract, results.get(contract.test, []), report) for contract in report.contracts)
+    plain = tuple(
+        _finding(contract, results.get(contract.test, []), report, max_p95_seconds) for contract in report.contracts
+    )
     findings = _compared(plain, report, champion)
     gaps, faults = (*_gaps(report), *_lost(report, champion)), _faults(report)
     unasked = tuple(line for each in report.contracts for line in _unasked(each, results.get(each.test, []), report))
@@ -44,7 +48,7 @@ def decide(report: Report, champion: Report | None = None) -> Verdict:
     return Verdict(next(outcome for outcome in ORDER if outcome in reached), findings, (*gaps, *unasked), faults)
 
 
-def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
+def _finding(contract: Contract, own: list[Result], report: Report, max_p95_seconds: float | None) -> Finding:
     contaminated = set(contract.contaminated)
     right = {case: hit for case, hit in rights(own, contract.repeats).items() if case not in contaminated}
     hits, total = sum(right.values()), len(right)
@@ -55,6 +59,7 @@ def _finding(contract: Contract, own: list[Result], report: Report) -> Finding:
         _below(parts),
         judge_scores.demanded(contract, counted, report.made),
         latency.demanded(contract, seconds),
+        latency.within_limit(contract, own, max_p95_seconds),
     )
     outcome, why = next((each for each in demands if each[0] is not Outcome.PASS), (Outcome.PASS, ""))
     return Finding(

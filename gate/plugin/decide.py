@@ -35,7 +35,7 @@ def decide(run: Run) -> Report:
         breaks=tuple(run.breaks),
         skips=tuple(run.skips),
     )
-    run.report, run.verdict = report, verdict.decide(report)
+    run.report, run.verdict = report, verdict.decide(report, max_p95_seconds=run.policy.max_p95_seconds)
     return report
 
 
@@ -48,7 +48,7 @@ def judge(run: Run, report: Report, by: Judge) -> Report:
             report = judging.scored(report, by, fixtures, say=progress(run.config))
         except (GateError, OSError) as error:
             report = replace(report, breaks=(*report.breaks, Break("judge", str(error))))
-    run.report, run.verdict = report, verdict.decide(report)
+    run.report, run.verdict = report, verdict.decide(report, max_p95_seconds=run.policy.max_p95_seconds)
     return report
 
 

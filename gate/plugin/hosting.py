@@ -25,6 +25,7 @@ from gate.models.session import Host
 from gate.plugin import failed_first, pytest_internals
 from gate.plugin.pytest_internals import progress
 from gate.plugin.state import Run
+from gate.registry import policy
 from gate.system import hashing, platform
 from gate.system.cache import Cache
 from gate.system.text import lines
@@ -91,7 +92,8 @@ def forget(run: Run) -> None:
 
 def cache(config: pytest.Config, about: Json) -> Cache:
     """The cached answers of the model that `about` identifies."""
-    return reply_cache.open_cache(about, fresh=config.getoption("gate_fresh"), run=run_id(config))
+    timed = policy.read(config.rootpath).max_p95_seconds is not None  # seconds must be of this run
+    return reply_cache.open_cache(about, fresh=config.getoption("gate_fresh") or timed, run=run_id(config))
 
 
 def run_id(config: pytest.Config) -> str:

@@ -16,6 +16,7 @@ from gate.judge.run import Judge
 from gate.plugin.state import Asking, Run
 from gate.preflight.artifact import Artifact, assembled
 from gate.registry import policy
+from gate.registry.policy import Policy
 from gate.types import Break
 
 NARROWING = {
@@ -62,6 +63,7 @@ def prepare(config: pytest.Config, asking: Asking | None) -> Run:
         artifact=artifact,
         judge=_judge(config),
         suites=digests,
+        policy=_policy(config),
         folder=runs / f"{began:%Y%m%d-%H%M%S}-{name}",
         registry=config.rootpath / Path(config.getoption("gate_registry")),
         skips=skips,
@@ -97,6 +99,13 @@ def _artifact(config: pytest.Config) -> Artifact:
             fixtures=config.rootpath / Path(config.getini("gate_fixtures")),
             served_name=option("gate_served_name"),
         )
+    except GateError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _policy(config: pytest.Config) -> Policy:
+    try:
+        return policy.read(config.rootpath)
     except GateError as error:
         raise pytest.UsageError(str(error)) from error
 

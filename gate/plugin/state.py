@@ -18,6 +18,7 @@ from gate.models.prefetch import Prefetch
 from gate.models.runtime import Serving
 from gate.models.session import Host, Session
 from gate.preflight.artifact import Artifact
+from gate.registry.policy import Policy
 from gate.types import (
     Break,
     Check,
@@ -119,6 +120,7 @@ class Run:
     judge: Judge | None
     suites: dict[str, str]
     """The digests of the files that the suites consist of."""
+    policy: Policy
     folder: Path
     registry: Path
     forced: tuple[Forced, ...] = ()

@@ -36,11 +36,14 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     min_cases: Annotated[int, Meta(ge=0)] = 20
     """Fewest cases, of tests that are no smoke tests, that a promotion stands on."""
     exact: bool = False
-    """Demand that the determinism probe found all answers equal: alone, batched and cold."""
+    """Demand that the determinism probe found all answers equal: one at a time, batched and cold."""
     asked: Mode = MODES[0]
     """The laxest mode of asking that is accepted: batched, verified or sequential (gate.models.batch_invariance)."""
     cached: bool = False
     """Accept answers that were given in an earlier run."""
+    max_p95_seconds: Annotated[float, Meta(gt=0)] | None = None
+    """Seconds that the 95th percentile of the warm requests of a test that is no smoke test may take; for every verdict
+    on this project's reports, not for promotion alone."""
     slots: dict[str, Paths] = {}
     """The suites that a slot demands, by its name: files or folders from the project. A slot not named demands all."""
 

@@ -81,8 +81,8 @@ def promote(request: Request) -> Pointer:
     digest = checkpoint.digest_of(files)
     beat = slots.current(request.slot)
     kept, compared, doubts = _champions(request, beat, evidence)
-    verdict = decide(evidence, compared)
     rules = policy.read(request.project)
+    verdict = decide(evidence, compared, max_p95_seconds=rules.max_p95_seconds)
     bar = (*unreplaced(evidence), *(lowered(evidence, kept) if kept else ()))
     other = _other_bytes(evidence, digest)
     reasons = (

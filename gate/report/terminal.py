@@ -68,6 +68,12 @@ def _raw(test: str, shown: Shown) -> str:
     return f"{sum(told)}/{len(told)}"
 
 
+def _reasons(shown: Shown) -> str:
+    """Why a test has not passed, a line each."""
+    findings = [test.finding for test in shown.tests if test.finding.why]
+    return "\n".join(clean(f"{short(each.test)}: {each.why}") for each in findings)
+
+
 def _part(part: Part) -> dict[str, str]:
     """The row of a tag with a floor of its own."""
     return {
@@ -139,7 +145,7 @@ def _determinism(shown: Shown) -> str:
         return ""
     if found.why:
         return clean(f"determinism: {_cut(found.why)}")
-    parts = {"one at a time": found.sequential, "batched": found.batched, "cold/warm": found.cold}
+    parts = {"sequential": found.sequential, "batched": found.batched, "cold/warm": found.cold}
     words = {True: "equal", False: "DIFFERENT", None: "not possible"}
     told = ", ".join(f"{name} {words[equal]}" for name, equal in parts.items())
     return "\n".join(clean(line) for line in (f"determinism: {told}", *[f"  {line}" for line in found.differences]))
@@ -249,6 +255,7 @@ SECTIONS: tuple[Callable[[Shown], str], ...] = (
     *(
         _served,
         _table,
+        _reasons,
         confusion.told,
         judge_section.told,
         _misses,

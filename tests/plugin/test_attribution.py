@@ -182,7 +182,7 @@ def test_the_canary_is_in_the_report_and_on_a_line(project: Project, how: tuple[
     told = project.report()["made"]["determinism"]
     assert (told["equal"], told["sequential"], told["batched"], told["cold"]) == (True, True, True, None)
     assert told["seconds"] < 3
-    result.stdout.fnmatch_lines(["determinism: one at a time equal, batched equal, cold/warm not possible"])
+    result.stdout.fnmatch_lines(["determinism: sequential equal, batched equal, cold/warm not possible"])
 
 
 def test_a_canary_that_cannot_be_made_says_why_and_changes_no_verdict(project: Project, how: tuple[str, ...]) -> None:

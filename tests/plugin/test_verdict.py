@@ -49,7 +49,7 @@ def test_a_floor_under_the_rate_passes(project: Project, how: tuple[str, ...]) -
         ({"content": ""}, "empty answer"),
         ({"content": None}, "empty answer"),
         ({"content": "a very long", "finish": "length"}, "cut at max_tokens"),
-        ({"content": None, "finish": "tool_calls"}, "gave none"),
+        ({"content": None, "finish": "tool_calls"}, "there are none"),
         ({"content": '<tool_call>{"name": "terminal", "arguments": {"command": "x"}}</tool_call>'}, "as text"),
         (
             {"status": 500, "body": "The model produced output that does not match the expected peg-native format"},

@@ -87,4 +87,4 @@ def test_a_miss_of_an_untaught_model_is_its_own(project: Project, model: str, ho
     assert report["made"]["attribution"]["problems"] == {}
     assert report["made"]["determinism"]["sequential"] is not None
     assert report["made"]["determinism"]["cold"] is not None
-    result.stdout.fnmatch_lines(["determinism: one at a time *, batched *, cold/warm *"])
+    result.stdout.fnmatch_lines(["determinism: sequential *, batched *, cold/warm *"])

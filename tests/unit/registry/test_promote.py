@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gate.cli.main import main
+from gate.grading.verdict import decide
 from gate.registry import promote as promotion  # before a pytester, which takes back what is imported under it
 from gate.registry import slots
 from gate.registry.policy import Policy, PolicyError, read, suites
 from gate.registry.slots import Slot
+from gate.types import Outcome
 from tests.project import SUITE, Project, a_case, right
+from tests.reports import REPLY, WHOLE
 
 SLOT = ("--slot", "hermes")
 
@@ -428,3 +432,28 @@ def test_a_slot_whose_paths_hold_no_suite_promotes_nothing(graded: Project, caps
     (graded.path / "pyproject.toml").write_text(SLOTS.replace("suites/test_calls.py", "fixtures"))
     assert promote(graded) == 1
     assert "policy demands no suite for the slot 'hermes'" in capsys.readouterr().err
+
+
+def test_a_limit_of_seconds_holds_for_a_run_a_decision_and_a_promotion_alike(
+    graded: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report that has passed without a limit does not with one, whoever decides."""
+    report = str(newest(graded))
+    assert main(["decide", report]) == 0
+    (graded.path / "pyproject.toml").write_text("[tool.pytest-gate]\nmin_cases = 2\nmax_p95_seconds = 0.000001\n")
+    capsys.readouterr()
+    assert main(["decide", report]) == 1
+    assert "max_p95_seconds is 1e-06" in capsys.readouterr().out
+    assert promote(graded) == 1
+    assert "BELOW_FLOOR" in capsys.readouterr().err
+    result = graded.run(fresh=False)  # answers of the run before are not taken: their seconds are not of today
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["BELOW_FLOOR: 2/2 hits; below the floor: test_calls::test_calls*"])
+
+
+def test_seconds_of_cached_answers_meet_no_limit() -> None:
+    cached = replace(WHOLE.results[0], hit=True, why=(), replies=(replace(REPLY, cached=True),))
+    contract = replace(WHOLE.contracts[0], ids=("a",))
+    report = replace(WHOLE, contracts=(contract,), results=(cached,), breaks=())
+    assert decide(report).outcome is Outcome.PASS
+    assert decide(report, max_p95_seconds=100).outcome is Outcome.INCOMPLETE

@@ -55,11 +55,11 @@ FOUND = Determinism(True, 1.0, sequential=True, batched=True)
 @pytest.mark.parametrize(
     ("found", "lines"),
     [
-        (FOUND, ["determinism: one at a time equal, batched equal, cold/warm not possible"]),
+        (FOUND, ["determinism: sequential equal, batched equal, cold/warm not possible"]),
         (
             replace(FOUND, equal=False, batched=False, differences=("batched: 'a' for 'b'",)),
             [
-                "determinism: one at a time equal, batched DIFFERENT, cold/warm not possible",
+                "determinism: sequential equal, batched DIFFERENT, cold/warm not possible",
                 "  batched: 'a' for 'b'",
             ],
         ),
