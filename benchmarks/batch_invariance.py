@@ -62,16 +62,16 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000, help="at most 2000 (default %(default)s)")
     parser.add_argument("--at-once", type=int, default=8, help="requests under way at once (default %(default)s)")
     parser.add_argument("--fixtures", type=Path, default=Path("fixtures"))
-    given = parser.parse_args()
-    asked = list(itertools.islice(_questions(given.fixtures), given.requests))
-    made = checkpoint.identify(given.model)
-    with served(made, lambda _: None, context=8192, parallel=given.at_once) as server:
+    args = parser.parse_args()
+    asked = list(itertools.islice(_questions(args.fixtures), args.requests))
+    made = checkpoint.identify(args.model)
+    with served(made, lambda _: None, context=8192, parallel=args.at_once) as server:
         told = determinism.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
-            among, fast = _timed(client, asked, "batched", given.at_once)
+            among, fast = _timed(client, asked, "batched", args.at_once)
             alone, slow = _timed(client, asked, "", 1)
     _tell(among, alone, batch_invariance.bound(told), told.drift)
-    print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
+    print(f"{args.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
 
 
 def _questions(fixtures: Path) -> Iterator[Question]:

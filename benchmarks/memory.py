@@ -114,7 +114,7 @@ def measured(base: Path, training: Training, length: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         bases = {"smollm2": demo.ensure(progress=False)}
@@ -129,7 +129,7 @@ def main() -> None:
                          "weights": weights, "peak": peak})  # fmt: skip
             print(f"{model} {training.type} rank {training.rank} layers {training.layers} batch {training.batch} "
                   f"length {length} checkpoint {training.checkpoint}: {peak / 1e9:.3f} GB", flush=True)  # fmt: skip
-    fitted(rows, given.out)
+    fitted(rows, args.out)
 
 
 def fitted(rows: list[dict[str, Any]], out: Path | None) -> None:

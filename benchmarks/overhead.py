@@ -54,12 +54,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        small, large = _project(Path(name) / "small", 2), _project(Path(name) / "large", given.cases)
-        print(f"{given.cases} cases, smallest of {given.rounds} interleaved rounds")
+        small, large = _project(Path(name) / "small", 2), _project(Path(name) / "large", args.cases)
+        print(f"{args.cases} cases, smallest of {args.rounds} interleaved rounds")
         for label, workers, ahead in WAYS:
-            gate, plain = _per_case(small, large, given.cases - 2, given.rounds, (workers, ahead))
+            gate, plain = _per_case(small, large, args.cases - 2, args.rounds, (workers, ahead))
             told = f"gate {gate:6.2f} ms  plain {plain:6.2f} ms  plugin {gate - plain:6.2f} ms per case"
             print(f"{label:22} {told}  ratio {gate / plain:.2f}", flush=True)
 

@@ -50,25 +50,25 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run_curves)
 
 
-def run_train(given: argparse.Namespace) -> int:
+def run_train(args: argparse.Namespace) -> int:
     """Run a recipe's steps. Raises GateError."""
     from trainers import steps  # numpy and more, which no other command waits for
 
-    return steps.run(given.recipe, anyway=given.anyway)
+    return steps.run(args.recipe, anyway=args.anyway)
 
 
-def run_plan(given: argparse.Namespace) -> int:
+def run_plan(args: argparse.Namespace) -> int:
     """Print a recipe's steps, memory and advice. Raises GateError."""
     from trainers import steps
 
-    return steps.show(given.recipe)
+    return steps.show(args.recipe)
 
 
-def run_curves(given: argparse.Namespace) -> int:
+def run_curves(args: argparse.Namespace) -> int:
     """Print the numbers of trainings and draw their curves. Raises GateError."""
     from trainers import curves
 
-    return curves.run(given.runs, given.out)
+    return curves.run(args.runs, args.out)
 
 
 def exit_status(work: Callable[[], int | None]) -> int:

@@ -40,17 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("types", nargs="*")
     parser.add_argument("--rows", type=Path, help="training rows, for an importance matrix")
     parser.add_argument("--check", action="store_true")
-    given = parser.parse_args(arguments)
-    return exit_status(lambda: _work(given))
+    args = parser.parse_args(arguments)
+    return exit_status(lambda: _work(args))
 
 
-def _work(given: argparse.Namespace) -> None:
-    check(given.fused)
-    if given.check:
+def _work(args: argparse.Namespace) -> None:
+    check(args.fused)
+    if args.check:
         return
-    if not given.types:
+    if not args.types:
         raise ExportError("name a folder to write to, and a type or more")
-    export(given.fused, given.folder, given.types, rows=given.rows)
+    export(args.fused, args.folder, args.types, rows=args.rows)
 
 
 def check(fused: Path) -> None:

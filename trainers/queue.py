@@ -68,9 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a queue; 0 when every experiment has an end, 4 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m trainers.queue", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("queue", type=Path)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        return exit_status(lambda: run(given.queue))
+        return exit_status(lambda: run(args.queue))
     except KeyboardInterrupt:
         print("gate: stopped; the same command goes on there", file=sys.stderr)
         return 130

@@ -39,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Train by a recipe; see the module."""
     parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("recipe", type=Path)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     if arguments is None and AGAIN not in os.environ:  # the BLAS is preloaded, which takes a new process
         environment = {**platform.model_environment(offline=True), AGAIN: "1"}
         os.execve(sys.executable, [*platform.PYTHON, "-m", "trainers.sft", *sys.argv[1:]], environment)
-    return exit_status(lambda: run(recipes.read(given.recipe)))
+    return exit_status(lambda: run(recipes.read(args.recipe)))
 
 
 def run(recipe: Recipe) -> None:

@@ -271,9 +271,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainers.steps")
     parser.add_argument("what", choices=("compare", "promote"))
     parser.add_argument("recipe", type=Path)
-    given = parser.parse_args(arguments)
-    work = _compare if given.what == "compare" else _promote
-    return exit_status(lambda: work(recipes.read(given.recipe)))
+    args = parser.parse_args(arguments)
+    work = _compare if args.what == "compare" else _promote
+    return exit_status(lambda: work(recipes.read(args.recipe)))
 
 
 def _compare(recipe: Recipe) -> int:

@@ -96,45 +96,45 @@ def _add_expected(group: Any) -> None:
     group.add_argument("--edit", action="store_true", help="the case in $VISUAL or $EDITOR, until it is valid or empty")
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Take, redact, show, check, write; 1 where something was refused."""
     try:
-        return _added(given)
+        return _added(args)
     except GateError as error:  # an error quotes what it found
         raise type(error)(plain(str(error))) from None
 
 
-def _added(given: argparse.Namespace) -> int:
-    name = _target(given)
-    options = Options(**{field.name: getattr(given, field.name) for field in fields(Options)})
+def _added(args: argparse.Namespace) -> int:
+    name = _target(args)
+    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     taken = drafts.captured(options)
-    with _alone(given.fixtures / "cases", write=not given.dry_run):
-        placed, unread = case_files.read(loader.files(given.fixtures), given.fixtures)
+    with _alone(args.fixtures / "cases", write=not args.dry_run):
+        placed, unread = case_files.read(loader.files(args.fixtures), args.fixtures)
         if broken := [each for each in unread if each.file == name]:
-            raise CaseError(f"{given.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; fix it first")
+            raise CaseError(f"{args.fixtures}/cases/{name}:{broken[0].line}: {broken[0].why}; fix it first")
         made = _drafts(taken, options, name, [each.case.id for each in placed])
-        kept = made if given.anyway else _apart(made, placed)
-        if kept and not given.dry_run:
-            _write(given.fixtures / "cases" / name, [draft.line for draft in kept])
-    _tell(given, name, kept, [each for each in placed if each.file == name])
+        kept = made if args.anyway else _apart(made, placed)
+        if kept and not args.dry_run:
+            _write(args.fixtures / "cases" / name, [draft.line for draft in kept])
+    _tell(args, name, kept, [each for each in placed if each.file == name])
     if unread:
         print(clean(f"{len(unread)} lines of other files do not load and were not compared: gate lint-cases"))
     refused = len(taken) - len(kept)
-    if refused and given.all:
+    if refused and args.all:
         print(f"{refused} refused")
     return 1 if refused else 0
 
 
-def _drafts(taken: Sequence[Captured | CaseError], given: Options, name: str, ids: Sequence[str]) -> list[Draft]:
+def _drafts(taken: Sequence[Captured | CaseError], options: Options, name: str, ids: Sequence[str]) -> list[Draft]:
     """The cases that load, each shown. Raises CaseError where just one was asked for, and it does not."""
     made: list[Draft] = []
     for each in taken:
         try:
             if isinstance(each, CaseError):
                 raise each
-            draft = drafts.draft(each, given, name, [*ids, *(one.case.id for one in made)])
+            draft = drafts.draft(each, options, name, [*ids, *(one.case.id for one in made)])
         except CaseError as error:
-            if not given.all:
+            if not options.all:
                 raise
             print(lines(f"refused: {plain(str(error))}\n"))
             continue
@@ -208,30 +208,30 @@ def _headed(name: str, text: str) -> Iterator[tuple[str, str]]:
         yield ("" if number else name), line
 
 
-def _tell(given: argparse.Namespace, name: str, kept: Sequence[Draft], before: Sequence[Placed]) -> None:
-    if given.dry_run:
+def _tell(args: argparse.Namespace, name: str, kept: Sequence[Draft], before: Sequence[Placed]) -> None:
+    if args.dry_run:
         print(clean(f"dry run: {len(kept)} would be added to {name}; nothing was written"))
     elif kept:
         every = [each.case for each in before] + [each.case for each in kept]
         held = sum(case.split == HELD_OUT for case in every)
         ids = ", ".join(each.case.id for each in kept)
-        print(clean(f"added {ids} to {given.fixtures}/cases/{name}: {len(every)} cases, {held} held out"))
+        print(clean(f"added {ids} to {args.fixtures}/cases/{name}: {len(every)} cases, {held} held out"))
         if not before:
             print(clean(f'ask it: @pytest.mark.gate("{name}", floor=1.0)'))
 
 
-def _target(given: argparse.Namespace) -> str:
+def _target(args: argparse.Namespace) -> str:
     """The case file as a marker names it. Raises CaseError."""
-    name = case_files.named(given.file, given.fixtures)
+    name = case_files.named(args.file, args.fixtures)
     if not name.endswith(".jsonl") or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise CaseError(f"{given.file}: name a file below {given.fixtures / 'cases'} that ends in .jsonl")
-    if case_files.sealed(name, given.fixtures):
+        raise CaseError(f"{args.file}: name a file below {args.fixtures / 'cases'} that ends in .jsonl")
+    if case_files.sealed(name, args.fixtures):
         raise CaseError(f"{name}: is sealed: open it with gate unseal, or name another file")
-    if given.all and (given.id or given.edit):
+    if args.all and (args.id or args.edit):
         raise CaseError("--all makes many cases: --id and --edit are for one")
-    if (given.all or given.line is not None) and not (given.pair or given.chat):
+    if (args.all or args.line is not None) and not (args.pair or args.chat):
         raise CaseError("--all and --line go with --pair or --chat")
-    if given.turn is not None and (not given.chat or given.all):
+    if args.turn is not None and (not args.chat or args.all):
         raise CaseError("--turn names one turn of a --chat, without --all")
     return name
 

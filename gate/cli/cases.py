@@ -63,21 +63,21 @@ def add_parsers(commands: Any) -> None:
         parser.set_defaults(run=run)
 
 
-def _lint(given: argparse.Namespace) -> int:
+def _lint(args: argparse.Namespace) -> int:
     from gate.authoring.lint import lint  # scipy, which takes a second
 
-    text, errors = lint(given.files, given.fixtures, given.registry)
+    text, errors = lint(args.files, args.fixtures, args.registry)
     print(text)
     return 1 if errors else 0
 
 
-def _seal(given: argparse.Namespace) -> int:
-    key = given.key or sealing.key_path()
+def _seal(args: argparse.Namespace) -> int:
+    key = args.key or sealing.key_path()
     _outside(key)
-    if done := [path for path in given.files if path.name.endswith(sealing.SUFFIX)]:
+    if done := [path for path in args.files if path.name.endswith(sealing.SUFFIX)]:
         raise CaseError(f"{done[0]}: is sealed already")
-    for path in given.files:
-        count = len(loader.load(_name(path, given.fixtures), given.fixtures).cases)
+    for path in args.files:
+        count = len(loader.load(_name(path, args.fixtures), args.fixtures).cases)
         sealed = sealing.seal(path, key)
         print(clean(f"{sealed}: {count} cases, key {key}"))
         if _known_to_git(path):
@@ -85,9 +85,9 @@ def _seal(given: argparse.Namespace) -> int:
     return 0
 
 
-def _unseal(given: argparse.Namespace) -> int:
-    for path in given.files:
-        print(clean(str(sealing.unseal(path, given.key or sealing.key_path()))))
+def _unseal(args: argparse.Namespace) -> int:
+    for path in args.files:
+        print(clean(str(sealing.unseal(path, args.key or sealing.key_path()))))
     return 0
 
 

@@ -111,55 +111,55 @@ def _add_where(parser: Any) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
 
 
-def _bfcl(given: argparse.Namespace) -> int:
+def _bfcl(args: argparse.Namespace) -> int:
     from gate.authoring.importers.bfcl import run as bfcl
 
-    found = list(bfcl.read(given.source))
-    if unknown := set(given.category) - {category for category, _ in found}:
+    found = list(bfcl.read(args.source))
+    if unknown := set(args.category) - {category for category, _ in found}:
         known = ", ".join(dict.fromkeys(category for category, _ in found))
         raise CaseError(f"--category {sorted(unknown)[0]}: there is none of this name; there are {known}")
-    return _imported(((name, row) for name, row in found if not given.category or name in given.category), given)
+    return _imported(((name, row) for name, row in found if not args.category or name in args.category), args)
 
 
-def _xlam(given: argparse.Namespace) -> int:
+def _xlam(args: argparse.Namespace) -> int:
     from gate.authoring.importers import xlam
 
-    return _imported(xlam.read(given.file), given)
+    return _imported(xlam.read(args.file), args)
 
 
-def _openai(given: argparse.Namespace) -> int:
+def _openai(args: argparse.Namespace) -> int:
     from gate.authoring.importers import openai_chat as chat
 
-    return _imported(chat.read(given.file), given)
+    return _imported(chat.read(args.file), args)
 
 
-def _mcp(given: argparse.Namespace) -> int:
+def _mcp(args: argparse.Namespace) -> int:
     from gate.authoring.importers import mcp
 
-    name, tools, refused = mcp.tools(given.server, seconds=given.timeout)
-    name = _named(given.name or name, "--name")
+    name, tools, refused = mcp.tools(args.server, seconds=args.timeout)
+    name = _named(args.name or name, "--name")
     texts = {f"{name}.json": json.dumps(tools, ensure_ascii=False, indent=1) + "\n"} if tools else {}
     with tempfile.TemporaryDirectory() as folder:
         for _ in _place(Path(folder) / "tools", texts, force=False):
             loader.tools(name, Path(folder))
-    written = _place(given.fixtures / "tools", texts, force=given.force)
+    written = _place(args.fixtures / "tools", texts, force=args.force)
     print(tabulate([[name, len(tools), len(refused)]], ["server", "taken", "refused"], disable_numparse=True))
     _tell(refused, written)
     return 0 if tools else 1
 
 
-def _imported(found: Found, given: argparse.Namespace) -> int:
+def _imported(found: Found, args: argparse.Namespace) -> int:
     """Check, write, show; 1 where nothing could be taken."""
-    name = _named(given.output, "-o")
+    name = _named(args.output, "-o")
     taken: dict[str, list[Json]] = {}
     refused: list[tuple[str, Refused]] = []
-    for category, row in checked(found, split=given.split):
+    for category, row in checked(found, split=args.split):
         if isinstance(row, Refused):
             refused.append((category, row))
         else:
             taken.setdefault(category, []).append(row)
     texts = {f"{category}.jsonl": _lines(rows) for category, rows in taken.items()}
-    written = _place(given.fixtures / "cases" / name, texts, force=given.force)
+    written = _place(args.fixtures / "cases" / name, texts, force=args.force)
     print(_table(taken, Counter(category for category, _ in refused)))
     _tell([row for _, row in refused], written)
     return 0 if taken else 1

@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names of tensors and files are any bytes
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        given = _parser(words[0] if words else "").parse_args(words)
-        return int(given.run(given))
+        args = _parser(words[0] if words else "").parse_args(words)
+        return int(args.run(args))
     except GateError as error:
         print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status

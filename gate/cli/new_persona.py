@@ -117,9 +117,9 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write the files, and say what to do with them. Raises CaseError."""
-    name, fixtures, suites = given.name, given.fixtures, given.suites
+    name, fixtures, suites = args.name, args.fixtures, args.suites
     if not NAME.fullmatch(name):
         raise CaseError(f"new-persona {show(name)}: a name has small letters, digits and _, a letter first, 40 at most")
     paths = {

@@ -53,40 +53,40 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Ask and compare the hops; 0 when all stand, 1 when one fell. Raises GateError for bad input."""
     from gate.parity import table
     from gate.parity.ask import ask, prompts
     from gate.parity.verdict import legs
     from gate.system.progress import Progress
 
-    checkpoints, asked = _identified(given), prompts(given.prompts)
+    checkpoints, asked = _identified(args), prompts(args.prompts)
     with Progress() as progress:
         hops = [ask(c, asked, name=name, say=progress) for name, c in checkpoints.items()]
-    compared = legs(hops, bound=given.bound)
-    if given.json:
-        print(json.dumps(table.as_json(hops, compared, bound=given.bound), indent=2, ensure_ascii=False))
+    compared = legs(hops, bound=args.bound)
+    if args.json:
+        print(json.dumps(table.as_json(hops, compared, bound=args.bound), indent=2, ensure_ascii=False))
     else:
-        print(table.text(hops, compared, bound=given.bound))
+        print(table.text(hops, compared, bound=args.bound))
     return 1 if any(leg.fell for leg in compared) else 0
 
 
-def _identified(given: argparse.Namespace) -> dict[str, Checkpoint]:
+def _identified(args: argparse.Namespace) -> dict[str, Checkpoint]:
     """Every hop by a name of its own. Raises CheckpointError before anything is served."""
     from gate.checkpoints.checkpoint import identify
 
-    if len(given.hops) < 2:
+    if len(args.hops) < 2:
         raise CheckpointError("gate parity compares: name two hops or more, the one that is right first")
-    based = [hop for hop in given.hops if given.base and (Path(hop) / "adapter_config.json").is_file()]
-    if given.base and not based:
+    based = [hop for hop in args.hops if args.base and (Path(hop) / "adapter_config.json").is_file()]
+    if args.base and not based:
         raise CheckpointError("--base belongs to an adapter, and none of the hops is one")
     found = [
         identify(
             hop,
-            base=given.base if hop in based else None,
-            served_name=given.served_name if hop.lower().startswith("http") else "",
+            base=args.base if hop in based else None,
+            served_name=args.served_name if hop.lower().startswith("http") else "",
         )
-        for hop in given.hops
+        for hop in args.hops
     ]
     return dict(zip(_names(found), found, strict=True))
 

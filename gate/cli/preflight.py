@@ -49,7 +49,7 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Check, print, and say by the exit status how bad it is. Raises CheckpointError for bad input."""
     from gate.preflight.artifact import assembled
     from gate.preflight.registry import worst
@@ -57,11 +57,11 @@ def run(given: argparse.Namespace) -> int:
     from gate.system.text import lines
 
     began = time.monotonic()
-    artifact = assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=given.fixtures)
+    artifact = assembled(args.path, base=args.base, against=args.against, train=args.train, fixtures=args.fixtures)
     if not artifact.checkpoint.kind.preflight:
-        raise CheckpointError(f"{given.path}: has no weights, no template and no parser: nothing to check")
+        raise CheckpointError(f"{args.path}: has no weights, no template and no parser: nothing to check")
     checks = _checks(artifact)
-    if given.json:
+    if args.json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:
         blind = any(check.status == "not possible" for check in checks)

@@ -82,21 +82,21 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes, and say what was saved."""
     import asyncio
 
     from gate.authoring.proxy import upstream, writer
 
-    target = upstream.target(given.to)
-    _check(given)
-    writer.check(given.save)
-    saving = writer.Saving(given.save)
+    target = upstream.target(args.to)
+    _check(args)
+    writer.check(args.save)
+    saving = writer.Saving(args.save)
     try:
-        asyncio.run(_serve(given, target, saving))
+        asyncio.run(_serve(args, target, saving))
     finally:
         saving.close(FLUSH)
-    return _told(saving, given.save)
+    return _told(saving, args.save)
 
 
 async def listening(settings: Settings, host: str, port: int) -> tuple[asyncio.Server, Relay]:
@@ -113,34 +113,34 @@ async def listening(settings: Settings, host: str, port: int) -> tuple[asyncio.S
         raise GateError(f"--host {host} --port {port}: cannot listen there: {why}; choose another port") from error
 
 
-def _check(given: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> None:
     from gate.authoring.proxy.headers import is_loopback
 
-    if not is_loopback(given.host) and not given.i_know:
+    if not is_loopback(args.host) and not args.i_know:
         raise GateError(
-            f"--host {given.host}: other machines could use the server through it, and be recorded; "
+            f"--host {args.host}: other machines could use the server through it, and be recorded; "
             "leave it at 127.0.0.1, or add --i-know"
         )
-    if not given.timeout > 0:
-        raise GateError(f"--timeout {given.timeout}: give a number of seconds above 0")
+    if not args.timeout > 0:
+        raise GateError(f"--timeout {args.timeout}: give a number of seconds above 0")
 
 
-async def _serve(given: argparse.Namespace, target: Target, saving: Saving) -> None:
+async def _serve(args: argparse.Namespace, target: Target, saving: Saving) -> None:
     import ssl
 
     from gate.authoring.proxy.connection import Settings
     from gate.authoring.proxy.headers import is_loopback
 
     tls = ssl.create_default_context() if target.tls else None
-    settings = Settings(target, tls, given.timeout, is_loopback(given.host), saving.put)
-    server, relay = await listening(settings, given.host, given.port)
+    settings = Settings(target, tls, args.timeout, is_loopback(args.host), saving.put)
+    server, relay = await listening(settings, args.host, args.port)
     port = server.sockets[0].getsockname()[1]
     if port == target.port and is_loopback(target.host):
         server.close()
         raise GateError(f"--port {port}: is the server's own; the proxy would ask itself")
-    host = f"[{given.host}]" if ":" in given.host else given.host
-    saves = f"{given.save}; Ctrl-C ends"
-    print(clean(f"http://{host}:{port}{target.path} -> {given.to}, saved to {saves}"), flush=True)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    saves = f"{args.save}; Ctrl-C ends"
+    print(clean(f"http://{host}:{port}{target.path} -> {args.to}, saved to {saves}"), flush=True)
     await _stopped(relay)
     server.close()
     await relay.stop(GRACE)

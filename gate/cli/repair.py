@@ -73,58 +73,58 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Build, show, record, write; 1 where there is nothing to build."""
     from gate.registry import contaminated
     from gate.repair import build, misses, output, row_length, table
     from gate.report import io as reports
     from gate.system.progress import Progress
 
-    if not given.plan:
-        contaminated.check(given.registry)
-        output.clear(given.output)
-    texts = [(path, reports.text(path)) for path in map(reports.located, given.reports)]
+    if not args.plan:
+        contaminated.check(args.registry)
+        output.clear(args.output)
+    texts = [(path, reports.text(path)) for path in map(reports.located, args.reports)]
     read = [reports.parsed(text, where=path) for path, text in texts]
-    found = misses.collect(read, given.fixtures)
-    ruler = row_length.ruler(given.model)
-    options = build.Options(given.variants, given.most, given.keep, given.length, given.seed, given.pairs)
-    with Progress() as progress, _teacher(given, found, progress) as teacher:
-        built = build.build(found, _source(given, found, ruler, teacher), options, say=progress)
+    found = misses.collect(read, args.fixtures)
+    ruler = row_length.ruler(args.model)
+    options = build.Options(args.variants, args.most, args.keep, args.length, args.seed, args.pairs)
+    with Progress() as progress, _teacher(args, found, progress) as teacher:
+        built = build.build(found, _source(args, found, ruler, teacher), options, say=progress)
     print(table.shown(found, built, ruler.words))
-    if given.plan and given.teacher and found.misses:
-        print(f"\nthe teacher would be asked for {given.variants} paraphrases of each of {len(found.misses)} misses")
+    if args.plan and args.teacher and found.misses:
+        print(f"\nthe teacher would be asked for {args.variants} paraphrases of each of {len(found.misses)} misses")
     if not (built.rows or built.pairs):
         print("\nthere is nothing to build rows of: nothing was written")
         return 1
-    if not given.plan:
+    if not args.plan:
         digests = [reports.digest(text) for _, text in texts]
-        _write(given, found, built, options, digests, ruler.words, as_text=ruler.as_text)
+        _write(args, found, built, options, digests, ruler.words, as_text=ruler.as_text)
     return 0
 
 
-def _source(given: argparse.Namespace, found: Found, ruler: Any, teacher: Teacher | None) -> Any:
+def _source(args: argparse.Namespace, found: Found, ruler: Any, teacher: Teacher | None) -> Any:
     from gate.repair import human_answers, phrases, variants
     from gate.repair.build import Source
     from gate.repair.contamination import Guard
 
-    books = variants.read(_books(given), given.fixtures)
-    guard = Guard(given.fixtures, chain.from_iterable(map(phrases.texts, books)))
-    return Source(books, human_answers.read(given.answers, found.misses), guard, ruler, teacher)
+    books = variants.read(_books(args), args.fixtures)
+    guard = Guard(args.fixtures, chain.from_iterable(map(phrases.texts, books)))
+    return Source(books, human_answers.read(args.answers, found.misses), guard, ruler, teacher)
 
 
 @contextmanager
-def _teacher(given: argparse.Namespace, found: Found, say: Any) -> Iterator[Teacher | None]:
-    if not given.teacher or given.plan or not found.misses:
+def _teacher(args: argparse.Namespace, found: Found, say: Any) -> Iterator[Teacher | None]:
+    if not args.teacher or args.plan or not found.misses:
         yield None
         return
     from gate.repair import teacher  # its client takes a second to import
 
-    with teacher.taught(given.teacher, given.teacher_name, teacher.memory(given.output), say) as asked:
+    with teacher.taught(args.teacher, args.teacher_name, teacher.memory(args.output), say) as asked:
         yield asked
 
 
 def _write(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     found: Found,
     built: Built,
     options: Options,
@@ -141,19 +141,19 @@ def _write(
     form = "JSON texts" if as_text else "objects"
     marks = built.used
     used = {miss.mark: miss.case.id for miss in found.misses if miss.mark in marks}
-    facts = _facts(given, found, digests) | {"seed": options.seed, "length": measured, "arguments": form}
-    facts |= {"registry": str(given.registry), "contaminated": used}
-    told = {"repair": given.output.absolute().name, "reports": digests}
+    facts = _facts(args, found, digests) | {"seed": options.seed, "length": measured, "arguments": form}
+    facts |= {"registry": str(args.registry), "contaminated": used}
+    told = {"repair": args.output.absolute().name, "reports": digests}
     asked = _asked(found, built)
 
     def record(manifest: str) -> int:
-        return contaminated.record(given.registry, used, told | {"manifest": manifest}, asked)
+        return contaminated.record(args.registry, used, told | {"manifest": manifest}, asked)
 
-    new = output.write(given.output, built, facts, record, as_text=as_text)
+    new = output.write(args.output, built, facts, record, as_text=as_text)
     print(
-        f"\nwrote {clean(str(given.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
+        f"\nwrote {clean(str(args.output))}: " + ", ".join(f"{len(part)} {name}" for name, part in built.parts.items())
     )
-    print(f"contaminated: {len(used)} cases, {new} of them new: {clean(str(contaminated.path(given.registry)))}")
+    print(f"contaminated: {len(used)} cases, {new} of them new: {clean(str(contaminated.path(args.registry)))}")
 
 
 def _asked(found: Found, built: Built) -> dict[str, list[str]]:
@@ -168,16 +168,16 @@ def _asked(found: Found, built: Built) -> dict[str, list[str]]:
     return asked
 
 
-def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
+def _facts(args: argparse.Namespace, found: Found, digests: list[str]) -> Json:
     """What the manifest says of where everything came from."""
     from gate.cases import loader, sealing
     from gate.system.hashing import sha256
 
-    files = [*_books(given), *([given.answers] if given.answers else [])]
-    files += [sealing.there(given.fixtures / "cases" / name) for name in loader.files(given.fixtures)]
+    files = [*_books(args), *([args.answers] if args.answers else [])]
+    files += [sealing.there(args.fixtures / "cases" / name) for name in loader.files(args.fixtures)]
     return {
         "version": 1,
-        "command": _command(given),
+        "command": _command(args),
         "reports": digests,
         "inputs": {str(path): sha256(path, fresh=True) for path in files},
         "misses": {
@@ -188,10 +188,10 @@ def _facts(given: argparse.Namespace, found: Found, digests: list[str]) -> Json:
     }
 
 
-def _command(given: argparse.Namespace) -> list[str]:
+def _command(args: argparse.Namespace) -> list[str]:
     """The command as it can be given again."""
-    options = {key: value for key, value in sorted(vars(given).items()) if key not in ("run", "reports", "plan")}
-    told = ["gate", "repair", *map(str, given.reports)]
+    options = {key: value for key, value in sorted(vars(args).items()) if key not in ("run", "reports", "plan")}
+    told = ["gate", "repair", *map(str, args.reports)]
     for key, value in options.items():
         every = value if isinstance(value, list) else [] if value is None or value is False or value == "" else [value]
         for each in every:
@@ -199,8 +199,8 @@ def _command(given: argparse.Namespace) -> list[str]:
     return told
 
 
-def _books(given: argparse.Namespace) -> Sequence[Path]:
-    return list(given.slots) if given.slots else sorted((given.fixtures / "slots").glob("*.toml"))
+def _books(args: argparse.Namespace) -> Sequence[Path]:
+    return list(args.slots) if args.slots else sorted((args.fixtures / "slots").glob("*.toml"))
 
 
 def _whole(text: str) -> int:

@@ -83,16 +83,16 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=_judge)
 
 
-def _show(given: argparse.Namespace) -> int:
+def _show(args: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.report import io as reports
     from gate.report import terminal
     from gate.report.shown import shown
 
-    path = reports.located(given.report)
+    path = reports.located(args.report)
     read = reports.read(path)
-    verdict = decide(read, reports.read(reports.located(given.champion)) if given.champion else None)
-    if given.github:
+    verdict = decide(read, reports.read(reports.located(args.champion)) if args.champion else None)
+    if args.github:
         _write_github(shown(read, verdict))
     else:
         print(terminal.summary(shown(read, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
@@ -112,19 +112,19 @@ def _write_github(shown: Shown) -> None:
     print("\n".join(github.alarms(shown)))
 
 
-def _compare(given: argparse.Namespace) -> int:
+def _compare(args: argparse.Namespace) -> int:
     from gate.report import compare
     from gate.report import io as reports
 
-    read = [reports.read(reports.located(path)) for path in given.reports]
-    text, unmet = compare.comparison(read, split=given.split, better=given.better, kept=given.kept)
+    read = [reports.read(reports.located(path)) for path in args.reports]
+    text, unmet = compare.comparison(read, split=args.split, better=args.better, kept=args.kept)
     print(text)
     for line in unmet:
         print(f"NOT SO: {line}")
     return 1 if unmet else 0
 
 
-def _judge(given: argparse.Namespace) -> int:
+def _judge(args: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.judge.run import Judge, scored
     from gate.report import io as reports
@@ -132,11 +132,11 @@ def _judge(given: argparse.Namespace) -> int:
     from gate.report.shown import shown
     from gate.system.progress import Progress
 
-    path = reports.located(given.report)
+    path = reports.located(args.report)
     read = reports.read(path)
-    who = Judge.named(given.judge, given.judge_name)
+    who = Judge.named(args.judge, args.judge_name)
     with Progress() as progress:
-        judged = scored(read, who, given.fixtures, say=progress)
+        judged = scored(read, who, args.fixtures, say=progress)
     reports.write(path, judged)
     verdict = decide(judged)
     print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")

@@ -59,12 +59,12 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run pytest in this process; the exit status of the verdict, or of there being none."""
     import pytest  # no other command needs it
 
     listener = _Listener()
-    code = pytest.main([f"--model={given.path}", *QUIET, *given.arguments], plugins=[listener])
+    code = pytest.main([f"--model={args.path}", *QUIET, *args.arguments], plugins=[listener])
     return status(listener.verdict, int(code))
 
 

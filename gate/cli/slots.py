@@ -108,49 +108,49 @@ def _slot_command(
     return parser
 
 
-def _promote(given: argparse.Namespace) -> int:
+def _promote(args: argparse.Namespace) -> int:
     from gate.registry.promote import Request, promote
     from gate.report import io as report
 
     promoted = promote(
         Request(
-            path=given.path,
-            slot=_slot(given),
-            report=report.located(given.report),
-            champion=report.located(given.champion) if given.champion else None,
-            base=given.base,
-            lower_bar=given.accept_lower_bar,
-            force=given.force,
-            sign=given.sign,
+            path=args.path,
+            slot=_slot(args),
+            report=report.located(args.report),
+            champion=report.located(args.champion) if args.champion else None,
+            base=args.base,
+            lower_bar=args.accept_lower_bar,
+            force=args.force,
+            sign=args.sign,
             tell=lambda text: print(text, file=sys.stderr),
         )
     )
-    print(f"promoted: {_named(given, promoted)}. Keep this elsewhere (CI log, git): {promoted.line}")
-    print(f"report, summary, model card and statement: {_release(given, promoted)}")
+    print(f"promoted: {_named(args, promoted)}. Keep this elsewhere (CI log, git): {promoted.line}")
+    print(f"report, summary, model card and statement: {_release(args, promoted)}")
     return 0
 
 
-def _current(given: argparse.Namespace) -> int:
-    standing = slots.standing(_slot(given))
+def _current(args: argparse.Namespace) -> int:
+    standing = slots.standing(_slot(args))
     if standing.current is None:
-        print(f"{given.slot} has no champion yet", file=sys.stderr)
+        print(f"{args.slot} has no champion yet", file=sys.stderr)
         return 1
-    if given.release:
-        print(_release(given, standing.current))
+    if args.release:
+        print(_release(args, standing.current))
         return 0
-    if given.json:
+    if args.json:
         print(json.dumps(asdict(standing)))
         return 0
     print(standing.current.path)
     before = (
-        f"a rollback leads to {_named(given, standing.previous)}" if standing.previous else "there is none before it"
+        f"a rollback leads to {_named(args, standing.previous)}" if standing.previous else "there is none before it"
     )
-    print(f"{_named(given, standing.current)}; {before}", file=sys.stderr)
+    print(f"{_named(args, standing.current)}; {before}", file=sys.stderr)
     return 0
 
 
-def _history(given: argparse.Namespace) -> int:
-    slot = _slot(given)
+def _history(args: argparse.Namespace) -> int:
+    slot = _slot(args)
     rows = [
         [
             line.number,
@@ -174,28 +174,28 @@ def _history(given: argparse.Namespace) -> int:
     return 0
 
 
-def _rollback(given: argparse.Namespace) -> int:
-    back = slots.rollback(_slot(given), given.reason)
-    last = slots.history(_slot(given))[-1]
-    print(f"back to {_named(given, back)}; recorded as line {last.number}, head {last.hash}")
+def _rollback(args: argparse.Namespace) -> int:
+    back = slots.rollback(_slot(args), args.reason)
+    last = slots.history(_slot(args))[-1]
+    print(f"back to {_named(args, back)}; recorded as line {last.number}, head {last.hash}")
     return 0
 
 
-def _verify(given: argparse.Namespace) -> int:
-    slot = _slot(given)
-    head = slots.verify(slot, head=given.head)
+def _verify(args: argparse.Namespace) -> int:
+    slot = _slot(args)
+    head = slots.verify(slot, head=args.head)
     print(f"{slot.ledger}: {len(slots.history(slot))} lines, chain whole, pointers as recorded; head {head}")
-    if given.head is None:
+    if args.head is None:
         print("Lost last lines and a rewritten ledger show only against a hash kept elsewhere: --head HASH.")
     return 0
 
 
-def _check(given: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> int:
     from gate.checkpoints import checkpoint
     from gate.registry.verify import FAILED, UNCHECKED, verified
 
-    made = checkpoint.identify(given.path, base=given.base)
-    found = verified(made, registry=given.registry, slot=given.slot, place=given.release, key=given.key)
+    made = checkpoint.identify(args.path, base=args.base)
+    found = verified(made, registry=args.registry, slot=args.slot, place=args.release, key=args.key)
     print(tabulate([[each.what, each.status, clean(each.why)] for each in found], tablefmt="plain"))
     bad = [each.what for each in found if each.status == FAILED]
     left = sum(each.status == UNCHECKED for each in found)
@@ -204,37 +204,37 @@ def _check(given: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _rounds(given: argparse.Namespace) -> int:
+def _rounds(args: argparse.Namespace) -> int:
     from gate.registry.rounds import draw, rounds, table
     from gate.report import io as reports
 
-    slot = Slot(given.slot, given.registry)
-    found = rounds(slot, [reports.read(reports.located(path)) for path in given.reports])
+    slot = Slot(args.slot, args.registry)
+    found = rounds(slot, [reports.read(reports.located(path)) for path in args.reports])
     if not found:
         print(f"{clean(str(slot.folder))}: nothing is recorded; is the slot's name right?")
         return 1
     print(table(found))
-    for path in draw(found, given.out) if given.out else ():
+    for path in draw(found, args.out) if args.out else ():
         print(clean(str(path)))
     return 0
 
 
-def _release(given: argparse.Namespace, champion: Pointer) -> Path:
+def _release(args: argparse.Namespace, champion: Pointer) -> Path:
     from gate.registry import release
 
-    slot = _slot(given)
+    slot = _slot(args)
     statement = slots.history(slot)[champion.number - 1].facts.get("release")
     if not statement:
         raise SlotError(f"{slot.folder}: line {champion.number} was recorded without a release")
     return release.place(slot, statement)
 
 
-def _slot(given: argparse.Namespace) -> Slot:
-    return Slot(given.slot, given.registry)
+def _slot(args: argparse.Namespace) -> Slot:
+    return Slot(args.slot, args.registry)
 
 
-def _named(given: argparse.Namespace, pointer: Pointer) -> str:
-    return clean(f"{given.slot} line {pointer.number} ({pointer.path}, sha256 {pointer.digest[:12]})")
+def _named(args: argparse.Namespace, pointer: Pointer) -> str:
+    return clean(f"{args.slot} line {pointer.number} ({pointer.path}, sha256 {pointer.digest[:12]})")
 
 
 def _remarks(facts: dict[str, Any]) -> str:

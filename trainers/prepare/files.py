@@ -12,8 +12,8 @@ from trainers.recipe import Recipe, RecipeError
 
 def named(recipe: Recipe, key: str, *, needed: bool = True) -> list[Path]:
     """The files under a key of [data], relative to the recipe. Raises RecipeError."""
-    given = recipe.data.get(key, [])
-    names = [given] if isinstance(given, str) else given
+    names = recipe.data.get(key, [])
+    names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or (needed and not names):
         raise RecipeError(f"{recipe.path}: [data] {key}: name a file, or a list of files")
     paths = [recipe.path.parent / name for name in names]
