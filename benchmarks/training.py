@@ -61,7 +61,7 @@ def tell(line):
     if "loss" in line: times.append(time.perf_counter()); losses.append(line["loss"])
     if "valid" in line: valid.append(line["valid"])
 folder = Path(told["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
-engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(tell=tell))
+engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(record=tell))
 print("TIMES", json.dumps([times, losses, valid]))
 """
 

@@ -20,7 +20,7 @@ from trainers.batches import ordered, padded, width
 from trainers.prepare import function_calling, persona, tool_repair
 from trainers.prepare.__main__ import main, prepare
 from trainers.recipe import RecipeError
-from trainers.split import apart
+from trainers.split import is_distinct
 from trainers.tokens import Dropped, RowsError, Turn, turns
 
 DEMO = Path(__file__).parents[3] / "trainers" / "demo"
@@ -95,7 +95,7 @@ class TestSplit:
         said = {name: [row[0] for row in part] for name, part in parts.items()}
         for name, others in (("train", ("valid", "test")), ("valid", ("test",))):
             for other in others:
-                assert all(apart(said[name], said[other])) or not said[other]
+                assert all(is_distinct(said[name], said[other])) or not said[other]
 
     def test_groups_go_through_others(self) -> None:
         texts = ["the quick brown fox jumps over it", "The quick brown fox jumps over it!", "something else entirely"]
