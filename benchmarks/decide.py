@@ -1,4 +1,4 @@
-"""How long it takes to decide over a large report, against a champion's.
+"""Seconds to decide a large report, alone and against a champion's.
 
 python -m benchmarks.decide [--results 100000] [--suites 50]
 """

@@ -4,7 +4,7 @@
 
 A grid over SmolLM2 and tiny random models of three other architectures: rank, layers, batch, length, LoRA and DoRA,
 gradient checkpointing; three steps each in a process of its own, mx.get_peak_memory. Every third run is left out of the
-fit (non-negative least squares on relative errors) and shows how far off the estimate is.
+fit (non-negative least squares on relative errors) and shows the error of the estimate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a repair takes that builds many rows, and the memory it needs.
+"""Seconds and memory of a repair that builds many rows.
 
 python -m benchmarks.repair [--rows 50000] [--cases 500]
 """

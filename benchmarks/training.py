@@ -3,8 +3,8 @@
     python -m benchmarks.training [--steps 20] [--rounds 3]
 
 SmolLM2-135M, LoRA of rank 8 on all layers, batch 4, the same rows, the same rate, no clipping that bites; the two take
-turns in processes of their own, and the time of the first steps (compiling) is left out. A step is a batch in both. Of
-mixed rows theirs are batched by chance: their sort is by the number of a row's keys
+turns in processes of their own, and the time of the first steps (compiling) is left out. A step is a batch in both. On
+mixed rows mlx_lm batches at random: it sorts by the number of a row's keys
 (mlx_lm/tuner/trainer.py, iterate_batches on CacheDataset.itemlen).
 """
 

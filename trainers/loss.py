@@ -17,7 +17,8 @@ def loss_of(model: Any, tokens: mx.array, spans: mx.array, offsets: mx.array, to
 
     Logits are computed for the answers only, if the model's head can be called by itself: of 380 tokens of a tool-call
     row some 30 are trained, and a vocabulary of 49,152 is a fifth of a small model's work. mlx-lm computes all of them,
-    and trains one pad token per row, because the mask of its default_loss includes the position of the length."""
+    and trains one pad token per row, because the mask of its default_loss includes the position of the length.
+    """
     places = spans[:, :1] + offsets[None]
     mask = places < spans[:, 1:]
     before = mx.minimum(mx.maximum(places - 1, 0), tokens.shape[1] - 2)

@@ -12,7 +12,8 @@
 
 A queue only trains; export, grade and promote the best ones with `gate train RECIPE`. If an experiment runs out of
 memory, diverges or is stopped by its rule, the next one starts. Each runs in a process of its own; a finished one is
-not run again."""
+not run again.
+"""
 
 from __future__ import annotations
 

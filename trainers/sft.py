@@ -3,7 +3,8 @@
 Trains a base to answer as the rows in `<out>/data/` (train.jsonl, valid.jsonl). Writes to `<out>/train/`: `adapter/`
 (the best by validation loss), `last/`, `metrics.jsonl`, `data.json` (which rows were dropped and why), `done.json`. A
 killed training resumes from its last save; Ctrl-C saves first. Exit status: 0 done, 1 diverged, 4 bad input, 130
-stopped."""
+stopped.
+"""
 
 from __future__ import annotations
 

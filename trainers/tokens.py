@@ -49,7 +49,8 @@ def turns(path: Path, tokenizer: Any, *, length: int, every: bool) -> tuple[list
     """The turns of a file of rows, and those that were dropped.
 
     A turn of more than `length` tokens is dropped; unless `every`, only the last turn of a row is used. Raises
-    RowsError if a line is not a row, or no turn is left."""
+    RowsError if a line is not a row, or no turn is left.
+    """
     kept: list[Turn] = []
     dropped: list[Dropped] = []
     for row in training_rows.read(path):

@@ -1,4 +1,4 @@
-"""The gate beside other harnesses: the same questions, the same server, in turns; seconds, requests and tokens of each.
+"""Compares the gate with other harnesses on the same questions and server: seconds, requests and tokens of each.
 
     python -m benchmarks.harnesses --server scripted --cases 10000             what each costs beside the model
     python -m benchmarks.harnesses --server llama --model model.gguf --slots 4
@@ -42,12 +42,12 @@ from gate.types import Checkpoint
 
 SERVERS = ("scripted", "llama", "mlx")
 GENERATED = 1000
-"""Cases for a scripted server where --cases says nothing."""
+"""Cases for a scripted server without --cases."""
 
 
 def main() -> None:
-    args = _given()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("harnesses: ended"))  # what runs now is stopped on the way out
+    args = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("harnesses: ended"))  # children are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="harnesses-") as name:
         try:
             print(_compared(args, Path(name) / "project"))
@@ -55,7 +55,7 @@ def main() -> None:
             sys.exit(f"harnesses: {error}")
 
 
-def _given() -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.harnesses",
         description=__doc__,
@@ -65,13 +65,15 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--model", metavar="PATH", help="a .gguf file for llama, an MLX folder for mlx")
     parser.add_argument("--adapter", metavar="DIR", help="an adapter on that MLX folder")
     parser.add_argument("--slots", metavar="N", type=int, default=4, help="llama-server's --parallel (default: 4)")
-    parser.add_argument("--cases", metavar="N", type=int, help="default: all of the suites; of a script 1000")
+    parser.add_argument("--cases", metavar="N", type=int, help="default: all of the suites; 1000 for a scripted server")
     parser.add_argument("--suites", metavar="DIR", type=Path, default=questions.SUITES, help="default: suites/hermes")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="default: 3")
     parser.add_argument("--only", metavar="NAMES", default=",".join(NAMES), help="default: %(default)s")
-    parser.add_argument("--gate", metavar="OPTIONS", action="append", help="pytest's further options; several compare")
+    parser.add_argument(
+        "--gate", metavar="OPTIONS", action="append", help="further options of pytest; repeat to compare several"
+    )
     parser.add_argument("--without-seed", action="store_true", help="the others send no seed")
-    parser.add_argument("--no-limit", action="store_true", help="leave out the least time, which takes minutes")
+    parser.add_argument("--no-limit", action="store_true", help="do not measure the least time, which takes minutes")
     parser.add_argument("--peers", metavar="DIR", type=Path, default=FOLDER, help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", type=Path, help="every run, as JSON")
     args = parser.parse_args()
@@ -83,7 +85,7 @@ def _given() -> argparse.Namespace:
 
 
 def _compared(args: argparse.Namespace, project: Path) -> str:
-    """Measure, keep and return the tables."""
+    """Measure, save and return the tables."""
     sampling = {key: value for key, value in questions.SAMPLING.items() if key != "seed" or not args.without_seed}
     if args.server == "scripted":
         asked = questions.generated(project, args.cases or GENERATED, sampling)
@@ -120,8 +122,8 @@ def _harnesses(args: argparse.Namespace) -> tuple[list[Harness], dict[str, str]]
 
 
 def _say(done: Run) -> None:
-    told = f"did not run: {done.problem}" if done.problem else f"{done.seconds:.2f} s, {done.hits}/{done.scored} hits"
-    print(f"harnesses: round {done.round}, {done.name}: {told}", file=sys.stderr, flush=True)
+    result = f"did not run: {done.problem}" if done.problem else f"{done.seconds:.2f} s, {done.hits}/{done.scored} hits"
+    print(f"harnesses: round {done.round}, {done.name}: {result}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -170,7 +170,9 @@ class TestTurns:
         )
         assert len(kept) == 1
         assert [each.where.rpartition(":")[2] for each in dropped] == ["1", "2", "3"]
-        for each, why in zip(dropped, ("100 are allowed", "no stop token", "no assistant turn"), strict=True):
+        for each, why in zip(
+            dropped, ("100 are allowed", "does not end in a stop token", "no assistant turn"), strict=True
+        ):
             assert why in each.why
 
     def test_nothing_left_and_a_broken_line_stop_it(self, tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ class TestPrepare:
 
     @pytest.mark.parametrize("answers", ["[", "[]", "{}", None])
     def test_a_row_that_is_none_is_named(self, answers: Any) -> None:
-        with pytest.raises(RecipeError, match="x:1: is no row"):
+        with pytest.raises(RecipeError, match="x:1: is not a row"):
             function_calling.row({"query": "a", "tools": [], "answers": answers}, "x:1")
 
     def test_sharegpt_becomes_chat(self, tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ class TestPrepare:
     ) -> None:
         a_recipe(tmp_path, kind="magic")
         assert main([str(tmp_path / "recipe.toml")]) == 4
-        assert "known are tool_repair" in capsys.readouterr().err
+        assert "expected one of tool_repair" in capsys.readouterr().err
         a_recipe(tmp_path, '[data]\nrows = "no.jsonl"')
         assert main([str(tmp_path / "recipe.toml")]) == 4
 
