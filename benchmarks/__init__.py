@@ -1,4 +1,4 @@
-"""What is measured runs as it does for its users: a module is compiled once, and not by each process again."""
+"""Benchmarks. As for users, modules are compiled once, not by each process again."""
 
 import os
 

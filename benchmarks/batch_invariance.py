@@ -3,10 +3,10 @@
     python -m benchmarks.batch_invariance smollm2 [--requests 2000] [--at-once 8]
     python -m benchmarks.batch_invariance model.gguf
 
-Every request is another one: short questions, some of them with tools in front. Each is asked in a batch, and later one
-at a time, as a run verifies. Printed are how many answers differ, with which margins they had been given, the bound
-that the probe's drift leads to (gate.models.batch_invariance), how many answers are above it, and how many of those
-differ: it must be none. The seconds of both ways show what batching gains.
+The requests are distinct short questions, some of them with tools. Each is asked in a batch, and later one at a time,
+as a run verifies. Prints how many answers differ, their margins in the batch, the bound that follows from the probe's
+drift (gate.models.batch_invariance), how many answers are above it, and how many of those differ: it must be none. The
+seconds of both modes show what batching gains.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ QUESTIONS = (
     "How would a poet name {}?", "What do birds think of {}?", "Can {} break?", "Where do I keep {}?",
 )  # fmt: skip
 TOOLED = 4
-"""Every so many requests one has tools in front, some 1,100 tokens: only such prompts drift on every machine."""
+"""Every TOOLED-th request has tools, some 1,100 tokens: only such prompts drift on every machine."""
 TOKENS = 24
 
 
@@ -60,18 +60,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="smollm2, an MLX folder or adapter, a .gguf file")
     parser.add_argument("--requests", type=int, default=2000, help="at most 2000 (default %(default)s)")
-    parser.add_argument("--at-once", type=int, default=8, help="requests under way at once (default %(default)s)")
+    parser.add_argument("--at-once", type=int, default=8, help="requests in flight at once (default %(default)s)")
     parser.add_argument("--fixtures", type=Path, default=Path("fixtures"))
-    given = parser.parse_args()
-    asked = list(itertools.islice(_questions(given.fixtures), given.requests))
-    made = checkpoint.identify(given.model)
-    with served(made, lambda _: None, context=8192, parallel=given.at_once) as server:
-        told = determinism.probe(server, timeout=300)
+    args = parser.parse_args()
+    questions = list(itertools.islice(_questions(args.fixtures), args.requests))
+    model = checkpoint.identify(args.model)
+    with served(model, lambda _: None, context=8192, parallel=args.at_once) as server:
+        probed = determinism.probe(server, timeout=300)
         with Client(server, timeout=600) as client:
-            among, fast = _timed(client, asked, "batched", given.at_once)
-            alone, slow = _timed(client, asked, "", 1)
-    _tell(among, alone, batch_invariance.bound(told), told.drift)
-    print(f"{given.at_once} at once {fast:.1f} s, alone {slow:.1f} s: ratio {slow / fast:.2f}")
+            batched, fast = _timed(client, questions, "batched", args.at_once)
+            sequential, slow = _timed(client, questions, "", 1)
+    _print_table(batched, sequential, batch_invariance.bound(probed), probed.drift)
+    print(f"{args.at_once} at once {fast:.1f} s, one at a time {slow:.1f} s: ratio {slow / fast:.2f}")
 
 
 def _questions(fixtures: Path) -> Iterator[Question]:
@@ -81,10 +81,10 @@ def _questions(fixtures: Path) -> Iterator[Question]:
         yield Question(messages, tools if number % TOOLED == 0 else [], TOKENS)
 
 
-def _timed(client: Client, asked: list[Question], how: str, at_once: int) -> tuple[list[Reply], float]:
+def _timed(client: Client, questions: list[Question], how: str, at_once: int) -> tuple[list[Reply], float]:
     begun = time.perf_counter()
     replies = parallel.map(
-        partial(_ask, client, how), asked, at_once=at_once, tell=partial(_say, how or "alone", len(asked))
+        partial(_ask, client, how), questions, at_once=at_once, tell=partial(_say, how or "sequential", len(questions))
     )
     return replies, time.perf_counter() - begun
 
@@ -98,9 +98,9 @@ def _say(how: str, count: int, done: int) -> None:
         print(f"{how} {done}/{count}", flush=True)
 
 
-def _tell(among: list[Reply], alone: list[Reply], bound: float | None, drift: float | None) -> None:
-    pairs = list(zip(among, alone, strict=True))
-    known = [each.margin for each in among if each.margin is not None]
+def _print_table(batched: list[Reply], sequential: list[Reply], bound: float | None, drift: float | None) -> None:
+    pairs = list(zip(batched, sequential, strict=True))
+    margins = [each.margin for each in batched if each.margin is not None]
     changed = sorted(
         a.margin for a, b in pairs if a.margin is not None and batch_invariance.output(a) != batch_invariance.output(b)
     )
@@ -108,16 +108,16 @@ def _tell(among: list[Reply], alone: list[Reply], bound: float | None, drift: fl
     same = [
         m for m, (a, b) in zip(moved, pairs, strict=False) if batch_invariance.output(a) == batch_invariance.output(b)
     ]
-    above = [each for each in known if bound is not None and each > bound]
+    above = [each for each in margins if bound is not None and each > bound]
     rows = [
-        ("requests, with a margin", f"{len(pairs)}, {len(known)}"),
-        ("answers that differ alone", f"{len(changed)} ({100 * len(changed) / len(pairs):.2f} %)"),
-        ("largest margin of one that differs, nats", f"{max(changed, default=0):.4f}"),
+        ("requests, with a margin", f"{len(pairs)}, {len(margins)}"),
+        ("answers that differ one at a time", f"{len(changed)} ({100 * len(changed) / len(pairs):.2f} %)"),
+        ("largest margin of an answer that differs, nats", f"{max(changed, default=0):.4f}"),
         ("drift of the margin under the same text: median, 99 %, most", _quantiles(same)),
         ("the probe's drift, and the bound", f"{drift}, {bound}"),
         ("answers above the bound", f"{len(above)} ({100 * len(above) / len(pairs):.1f} %)"),
         ("of these differ", str(sum(each > (bound or 0) for each in changed))),
-        ("margins of all: 5 %, 25 %, median", ", ".join(f"{quantile(known, q):.3f}" for q in (0.05, 0.25, 0.5))),
+        ("margins of all: 5 %, 25 %, median", ", ".join(f"{quantile(margins, q):.3f}" for q in (0.05, 0.25, 0.5))),
     ]
     print(tabulate(rows, tablefmt="github", disable_numparse=True))
 

@@ -1,4 +1,4 @@
-"""How long it takes to decide over a large report, against a champion's.
+"""Seconds to decide a large report, alone and against a champion's.
 
 python -m benchmarks.decide [--results 100000] [--suites 50]
 """
@@ -34,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=int, default=100_000)
     parser.add_argument("--suites", type=int, default=50)
-    given = parser.parse_args()
-    new, old = (report(given.results, given.suites, wrong=wrong) for wrong in (50, 49))
+    args = parser.parse_args()
+    new, old = (report(args.results, args.suites, wrong=wrong) for wrong in (50, 49))
     for name, champion in (("alone", None), ("against a champion", old)):
         begun = time.perf_counter()
         verdict = decide(new, champion)

@@ -4,7 +4,7 @@
 
 A grid over SmolLM2 and tiny random models of three other architectures: rank, layers, batch, length, LoRA and DoRA,
 gradient checkpointing; three steps each in a process of its own, mx.get_peak_memory. Every third run is left out of the
-fit (non-negative least squares on relative errors) and shows how far off the estimate is.
+fit (non-negative least squares on relative errors) and shows the error of the estimate.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def measured(base: Path, training: Training, length: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         bases = {"smollm2": demo.ensure(progress=False)}
@@ -129,7 +129,7 @@ def main() -> None:
                          "weights": weights, "peak": peak})  # fmt: skip
             print(f"{model} {training.type} rank {training.rank} layers {training.layers} batch {training.batch} "
                   f"length {length} checkpoint {training.checkpoint}: {peak / 1e9:.3f} GB", flush=True)  # fmt: skip
-    fitted(rows, given.out)
+    fitted(rows, args.out)
 
 
 def fitted(rows: list[dict[str, Any]], out: Path | None) -> None:

@@ -3,11 +3,11 @@
     python -m benchmarks.overhead [--cases 2000] [--rounds 3]
 
 Both sides run pytest over the same number of parametrized tests, and each test sends the same request with the same
-openai client to the same server, so that what differs is the plugin: markers, cases, scoring, reports, verdict.
-With an instant server asking several at once gains nothing, and its threads wait for each other; so the gate is also
-timed one at a time (--gate-concurrency 1). Runs are interleaved; the smallest of the rounds counts; set-up (serving,
-imports, collection of nothing) is taken out by running each side with one case too. Prints milliseconds per case and
-the ratio of the two sides.
+openai client to the same server, so that what differs is the plugin: markers, cases, scoring, reports, verdict. With an
+instant server several requests at once gain nothing, and their threads wait for each other; so the gate is also timed
+one at a time (--gate-concurrency 1). Runs are interleaved; the smallest of the rounds counts; set-up (serving, imports,
+collection of nothing) is subtracted by running each side with two cases as well. Prints milliseconds per case and the
+ratio of the two sides.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        small, large = _project(Path(name) / "small", 2), _project(Path(name) / "large", given.cases)
-        print(f"{given.cases} cases, smallest of {given.rounds} interleaved rounds")
-        for label, workers, ahead in WAYS:
-            gate, plain = _per_case(small, large, given.cases - 2, given.rounds, (workers, ahead))
-            told = f"gate {gate:6.2f} ms  plain {plain:6.2f} ms  plugin {gate - plain:6.2f} ms per case"
-            print(f"{label:22} {told}  ratio {gate / plain:.2f}", flush=True)
+        small, large = _project(Path(name) / "small", 2), _project(Path(name) / "large", args.cases)
+        print(f"{args.cases} cases, smallest of {args.rounds} interleaved rounds")
+        for label, workers, concurrency in WAYS:
+            gate, plain = _per_case(small, large, args.cases - 2, args.rounds, (workers, concurrency))
+            times = f"gate {gate:6.2f} ms  plain {plain:6.2f} ms  plugin {gate - plain:6.2f} ms per case"
+            print(f"{label:22} {times}  ratio {gate / plain:.2f}", flush=True)
 
 
 def _project(folder: Path, count: int) -> Path:
@@ -89,13 +89,13 @@ def _per_case(small: Path, large: Path, cases: int, rounds: int, way: Way) -> tu
 
 
 def _gate(folder: Path, way: Way) -> float:
-    workers, ahead = way
-    command = [*PYTEST, "--model", "scripted:answers.jsonl", "--gate-fresh", *workers, *ahead]
+    workers, concurrency = way
+    command = [*PYTEST, "--model", "scripted:answers.jsonl", "--gate-fresh", *workers, *concurrency]
     return _timed(command, folder, dict(os.environ))
 
 
 def _plain(folder: Path, way: Way) -> float:
-    """Plain pytest against a server of its own, started and stopped inside the time as the gate does."""
+    """Seconds of plain pytest against its own server, with the server's start and stop, as in the gate's time."""
     port = 18000 + os.getpid() % 2000
     command = [sys.executable, "-m", "gate.models.serving.scripted_rules", "answers.jsonl", "--port", str(port)]
     begun = time.perf_counter()

@@ -38,9 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--words", type=int, default=20, help="events of a streamed answer (default: 20)")
-    given = parser.parse_args()
+    args = parser.parse_args()
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_instant, args=(there, given.words), daemon=True)
+    server = multiprocessing.get_context("spawn").Process(target=_instant, args=(there, args.words), daemon=True)
     server.start()
     direct = here.recv()
     with tempfile.TemporaryDirectory() as folder:
@@ -48,8 +48,8 @@ def main() -> None:
         command += ["--save", str(Path(folder) / "saved.jsonl")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             told = process.stdout.readline() if process.stdout else ""
-            print(f"load average {os.getloadavg()[0]:.1f}; {given.rounds} rounds, {given.words} events a stream")
-            _measure(direct, int(told.split(":")[2].split("/")[0]), given.rounds)
+            print(f"load average {os.getloadavg()[0]:.1f}; {args.rounds} rounds, {args.words} events a stream")
+            _measure(direct, int(told.split(":")[2].split("/")[0]), args.rounds)
             process.send_signal(signal.SIGINT)
     server.terminate()
 

@@ -1,4 +1,4 @@
-"""How long a repair takes that builds many rows, and the memory it needs.
+"""Seconds and memory of a repair that builds many rows.
 
 python -m benchmarks.repair [--rows 50000] [--cases 500]
 """
@@ -85,13 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--cases", type=int, default=500)
-    given = parser.parse_args()
+    args = parser.parse_args()
     commands = argparse.ArgumentParser()
     repair.add_parsers(commands.add_subparsers())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fixtures = project(folder, given.cases)
-        most, each = str(given.rows), str(given.rows // (given.cases // 2))
+        fixtures = project(folder, args.cases)
+        most, each = str(args.rows), str(args.rows // (args.cases // 2))
         told = ["repair", str(folder / "report.json"), "-o", str(folder / "out"), "--fixtures", str(fixtures)]
         told += ["--variants", each, "--most", most, "--registry", str(folder / "registry"), "--keep", "0"]
         asked, shown = commands.parse_args(told), io.StringIO()
@@ -103,7 +103,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
     print(shown.getvalue())
     took = f"{seconds:.1f} s ({worked:.1f} s of processor time), peak memory {peak / 1e6:.0f} MB"
-    print(f"status {status}: {rows} of {most} rows against {given.cases} cases in {took}")
+    print(f"status {status}: {rows} of {most} rows against {args.cases} cases in {took}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What a run costs around the model: importing, collecting cases, checking them, and its report.
+"""The cost of a run without the model: importing, collecting and checking cases, and its report.
 
     python -m benchmarks.startup [--cases 10000] [--results 100000] [--rounds 3]
 
-Every figure is that of a process of its own, the smallest of the rounds: seconds on the wall, seconds of processor time
-in user mode, MiB of memory at the peak (of this process at least, which they begin as a copy of). What is in
-parentheses is taken out of a line's times: of `import gate` a bare interpreter, of a report written its making. The
-cases stand in one file and share a real tools file of eight tools; the plain pytest beside the gate collects as many
-parametrized tests from a list of their ids. Each result's body has some 600 bytes.
+Every figure is the smallest of the rounds, each a process of its own: wall-clock seconds, seconds of processor time in
+user mode, peak MiB of memory (at least that of this process, of which they start as a copy). What is in parentheses is
+subtracted from a line's times: a bare interpreter from `import gate`, the making from a report written. The cases are
+in one file and share a real tools file of eight tools; plain pytest collects as many parametrized tests from a list of
+their ids. Each result's body has some 600 bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ GRADED = Graded("mlx", "m", "/m", "0" * 64, verified=True, bytes=1)
 MADE = Made(
     "0", "3", "2026-01-01T00:00:00+00:00", 1.0, ("pytest",), "mlx_lm", {}, {}, Hardware("", "", "", 1, 0, ""), {}
 )
-"""Of a report that is only written and read, or decided."""
+"""For a report that is only written and read, or decided."""
 MAKE = "from benchmarks.startup import report; made = report({results}); "
 WRITE = "from pathlib import Path; from gate.report import io; io.write(Path('report.json'), made)"
 READ = "from pathlib import Path; from gate.report import io; io.read(Path('report.json'))"
@@ -49,14 +49,14 @@ READ = "from pathlib import Path; from gate.report import io; io.read(Path('repo
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process took."""
+    """The cost of a process."""
 
     wall: float
     """Seconds."""
     user: float
-    """Seconds of processor time in user mode, all its threads together."""
+    """Seconds of processor time in user mode, of all its threads."""
     peak: float
-    """MiB of resident memory at the most."""
+    """Peak MiB of resident memory."""
 
 
 def main() -> None:
@@ -64,25 +64,25 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--results", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    make = MAKE.format(results=given.results)
+    args = parser.parse_args()
+    make = MAKE.format(results=args.results)
     gate = [sys.executable, "-m", "gate"]
     with tempfile.TemporaryDirectory() as name:
-        folder = _project(Path(name), given.cases)
-        print(f"{given.cases} cases, {given.results} results, smallest of {given.rounds} rounds")
-        bare = _told("bare python", [*PYTHON, ""], folder, given.rounds)
-        _told("import gate (bare python)", [*PYTHON, "import gate"], folder, given.rounds, less=bare)
-        _told("gate --help", [*gate, "--help"], folder, given.rounds)
-        _told("plain pytest --collect-only", [*COLLECT, "plain"], folder, given.rounds)
-        _told("pytest --collect-only", [*COLLECT, "--model", "scripted:answers.jsonl"], folder, given.rounds)
-        _told("gate lint-cases", [*gate, "lint-cases"], folder, given.rounds)
-        made = _told("a report made", [*PYTHON, make], folder, given.rounds)
-        _told("a report written (its making)", [*PYTHON, make + WRITE], folder, given.rounds, less=made)
-        _told("a report read", [*PYTHON, READ], folder, given.rounds)
+        folder = _project(Path(name), args.cases)
+        print(f"{args.cases} cases, {args.results} results, smallest of {args.rounds} rounds")
+        bare = _measured("bare python", [*PYTHON, ""], folder, args.rounds)
+        _measured("import gate (bare python)", [*PYTHON, "import gate"], folder, args.rounds, less=bare)
+        _measured("gate --help", [*gate, "--help"], folder, args.rounds)
+        _measured("plain pytest --collect-only", [*COLLECT, "plain"], folder, args.rounds)
+        _measured("pytest --collect-only", [*COLLECT, "--model", "scripted:answers.jsonl"], folder, args.rounds)
+        _measured("gate lint-cases", [*gate, "lint-cases"], folder, args.rounds)
+        made = _measured("a report made", [*PYTHON, make], folder, args.rounds)
+        _measured("a report written (its making)", [*PYTHON, make + WRITE], folder, args.rounds, less=made)
+        _measured("a report read", [*PYTHON, READ], folder, args.rounds)
 
 
 def report(results: int, each: int = 2000) -> Report:
-    """A report of so many results, `each` of one test, as a run of an agent's suites writes it."""
+    """A report of `results` results, `each` per test, as a run of an agent's suites writes it."""
     contracts, rows = [], []
     for start in range(0, results, each):
         numbers = range(start, min(start + each, results))
@@ -123,7 +123,7 @@ def _project(folder: Path, count: int) -> Path:
 
 
 def _case(id_: str) -> str:
-    """A case file's line: a system prompt, a request of 14 words, a call; every third is held out."""
+    """A case file's line: a system prompt, a request of 14 words, a call; two in five are held out."""
     dice = random.Random(id_)
     asked = " ".join(f"w{dice.randrange(3000)}" for _ in range(14))
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]
@@ -134,8 +134,8 @@ def _case(id_: str) -> str:
     return json.dumps(a_case(id_, calls=calls, messages=messages, tools="hermes", **more, **held))
 
 
-def _told(what: str, command: list[str], folder: Path, rounds: int, *, less: Cost | None = None) -> Cost:
-    """Print what a command takes, without what `less` took, and give all of it."""
+def _measured(what: str, command: list[str], folder: Path, rounds: int, *, less: Cost | None = None) -> Cost:
+    """Print the cost of a command, with `less` subtracted, and return it without subtraction."""
     every = [_cost(command, folder) for _ in range(rounds)]
     best = Cost(*(min(getattr(each, name) for each in every) for name in ("wall", "user", "peak")))
     wall, user = (best.wall - less.wall, best.user - less.user) if less else (best.wall, best.user)
@@ -152,12 +152,12 @@ def _cost(command: list[str], folder: Path) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{(folder / 'out.txt').read_text()[-2000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return Cost(wall, used.ru_utime, used.ru_maxrss * unit / 2**20)
 
 
 def _environment() -> dict[str, str]:
-    """The children import this module and what it measures from where it was started."""
+    """The environment in which children import this module and the gate from the current folder."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))}
 
 

@@ -3,8 +3,8 @@
     python -m benchmarks.training [--steps 20] [--rounds 3]
 
 SmolLM2-135M, LoRA of rank 8 on all layers, batch 4, the same rows, the same rate, no clipping that bites; the two take
-turns in processes of their own, and the time of the first steps (compiling) is left out. A step is a batch in both. Of
-mixed rows theirs are batched by chance: their sort is by the number of a row's keys
+turns in processes of their own, and the time of the first steps (compiling) is left out. A step is a batch in both. On
+mixed rows mlx_lm batches at random: it sorts by the number of a row's keys
 (mlx_lm/tuner/trainer.py, iterate_batches on CacheDataset.itemlen).
 """
 
@@ -61,7 +61,7 @@ def tell(line):
     if "loss" in line: times.append(time.perf_counter()); losses.append(line["loss"])
     if "valid" in line: valid.append(line["valid"])
 folder = Path(told["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
-engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(tell=tell))
+engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(record=tell))
 print("TIMES", json.dumps([times, losses, valid]))
 """
 
@@ -100,24 +100,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     base = str(demo.ensure(progress=False))
     chance = random.Random(1)
     kinds = {
-        "one length": [60] * 4 * given.steps,
-        "mixed": [chance.choice((10, 20, 40, 80, 160, 320)) for _ in range(4 * given.steps)],
+        "one length": [60] * 4 * args.steps,
+        "mixed": [chance.choice((10, 20, 40, 80, 160, 320)) for _ in range(4 * args.steps)],
     }
     table = []
     for kind, lengths in kinds.items():
         ratios, curves, seen = [], [], []
-        for _ in range(given.rounds):
+        for _ in range(args.rounds):
             pair = []
             for script in (THEIRS, OURS):
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     rows(folder, lengths)
                     told = {
-                        "model": base, "train": True, "data": name, "iters": given.steps, "batch_size": 4,
+                        "model": base, "train": True, "data": name, "iters": args.steps, "batch_size": 4,
                         "num_layers": -1, "learning_rate": 1e-4, "steps_per_report": 1, "steps_per_eval": 10**6,
                         "save_every": 10**6, "val_batches": 1, "mask_prompt": True, "optimizer": "adamw",
                         "optimizer_config": {"adamw": {"weight_decay": 0.0}}, "adapter_path": str(folder / "out"),
@@ -130,7 +130,7 @@ def main() -> None:
                     print(f"{kind}: {'ours' if script is OURS else 'mlx_lm'} {pair[-1]:.3f} s a step, "
                           f"{time.perf_counter() - begun:.0f} s in all", flush=True)  # fmt: skip
             ratios.append(pair[0] / pair[1])
-        means = [" ".join(f"{statistics.fmean(curve[at : at + 5]):.2f}" for at in range(0, given.steps, 5))
+        means = [" ".join(f"{statistics.fmean(curve[at : at + 5]):.2f}" for at in range(0, args.steps, 5))
                  for curve in curves[:2]]  # fmt: skip
         same = [f"{valid[0]:.3f} > {valid[-1]:.3f}" for valid in seen[:2]]
         spread = f"{min(ratios):.2f} - {max(ratios):.2f}"

@@ -1,4 +1,4 @@
-"""From rows to a promoted checkpoint, through the gate and no other way.
+"""Trains a model by a recipe: from rows to a promoted checkpoint, always through the gate.
 
-mlx and mlx_lm are imported by `engine`, `loss`, `model`, `state` and `sft` alone, which run in a process of their own.
+Only `engine`, `loss`, `model`, `state` and `sft` import mlx and mlx_lm; they run in a process of their own.
 """

@@ -1,13 +1,13 @@
-"""What is known to go wrong, said before a run: refuse, warn or fine, each with its reason and source.
+"""Advice on a recipe before a run: refuse, warn or fine, each with its reason and source.
 
-The bands of learning rates and the ranks come from one persona project and from the papers named; they
-are for LoRA on models of 0.1 to 8 billion weights, and no more than a start.
+The bands of learning rates and the ranks come from one persona project and from the papers named. They are a starting
+point, for LoRA on models of 0.1 to 8 billion weights.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,17 @@ BANDS = {16: (1e-4, 3e-4), 8: (5e-5, 1e-4), 4: (2e-5, 8e-5)}
 FULL_BAND = (5e-6, 5e-5)
 """For training all weights (Ouyang et al., arXiv 2203.02155, use 9.65e-6 on 1.3B)."""
 REFUSED = 2.5
-"""Times the top of its band at which a rate is refused: 2e-4 on 4 bits."""
+"""Multiple of the top of its band from which a rate is refused: 2e-4 on 4 bits."""
 PER_TOKEN = 100
-"""Trained parameters for each trained token from which memorising is likely: rank 32 (62 a token) was the best of 8 to
-64 on 146,000 tokens, 64 (123 a token) learned them by heart."""
+"""Trained parameters per trained token from which memorisation is likely: of ranks 8 to 64 on 146,000 tokens, 32 (62
+per token) was the best, and 64 (123 per token) memorised them."""
 EPOCHS = 8
 MEASURED = "measured in a persona project"
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing that was looked at."""
+    """The advice on one aspect of a recipe."""
 
     what: str
     level: str
@@ -41,12 +41,9 @@ class Advice:
     why: str
     source: str
 
-    def plain(self) -> Json:
-        return asdict(self)
-
 
 def advise(recipe: Recipe, base: Path) -> list[Advice]:
-    """The advice on a recipe; before its rows are prepared, none on them. Raises GateError for an unreadable base."""
+    """The advice on a recipe, on its rows only once they are prepared. Raises GateError for an unreadable base."""
     config = configuration(base)
     bits = int((config.get("quantization") or {}).get("bits", 16))
     rows, tokens = _rows(recipe.out / "data" / "train.jsonl")
@@ -55,20 +52,20 @@ def advise(recipe: Recipe, base: Path) -> list[Advice]:
     return [_rate(training, bits), _type(training, bits, config), *on_rows, _batch(training, bits)]
 
 
-def table(found: list[Advice]) -> str:
+def table(advices: list[Advice]) -> str:
     """The advice as a table."""
     return tabulate(
-        [[each.what, each.level, each.why] for each in found], ["advice", "", "why"], maxcolwidths=[20, 8, 80]
+        [[each.what, each.level, each.why] for each in advices], ["advice", "", "why"], maxcolwidths=[20, 8, 80]
     )
 
 
 def configuration(base: Path) -> Json:
     """A model's config.json. Raises GateError."""
     try:
-        found = json.loads((base / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GateError(f"{base}: has no config.json that can be read: {error}") from error
-    return dict(found)
+        raise GateError(f"{base}: config.json cannot be read: {error}") from error
+    return dict(config)
 
 
 def parameters(training: Training, base: Path) -> int:
@@ -93,7 +90,7 @@ def _rate(training: Training, bits: int) -> Advice:
     where = f"{training.rate:g} on a base of {kind}; usual are {band[0]:g} to {band[1]:g}"
     source = MEASURED if training.type != "full" else "arXiv 2203.02155"
     if training.rate >= REFUSED * band[1] * (1 - 1e-9):
-        return Advice("learning rate", "refuse", f"{where}: such rates end in NaN or in noise", source)
+        return Advice("learning rate", "refuse", f"{where}: such rates end in NaN or do not converge", source)
     level = "fine" if band[0] <= training.rate <= band[1] else "warn"
     return Advice("learning rate", level, where, source)
 
@@ -107,7 +104,7 @@ def _type(training: Training, bits: int, config: Json) -> Advice:
     if training.type == "full" and bits < 16:
         return Advice("type", "refuse", f"weights of {bits} bits cannot be trained: use lora", "mlx, QuantizedLinear")
     if training.type == "dora" and training.rank > 16:
-        why = f"DoRA of rank {training.rank} takes much memory; rank 8 does what LoRA of 32 does"
+        why = f"DoRA of rank {training.rank} takes much memory; rank 8 is as good as LoRA of rank 32"
         return Advice("type", "warn", why, f"{MEASURED}; arXiv 2402.09353")
     return Advice("type", "fine", training.type, "")
 
@@ -115,16 +112,16 @@ def _type(training: Training, bits: int, config: Json) -> Advice:
 def _capacity(training: Training, base: Path, tokens: int) -> Advice:
     count = parameters(training, base)
     ratio = count / max(1, tokens)
-    why = f"{count:,} parameters for some {tokens:,} trained tokens: {ratio:.0f} for each"
+    why = f"{count:,} parameters for some {tokens:,} trained tokens: {ratio:.0f} per token"
     if ratio > PER_TOKEN:
-        why += ": it can learn them by heart; lower the rank, name fewer modules, watch the validation loss"
+        why += ": it can memorise them; lower the rank, name fewer modules, watch the validation loss"
     return Advice("rank, modules", "warn" if ratio > PER_TOKEN else "fine", why, MEASURED)
 
 
 def _epochs(training: Training, rows: int) -> Advice:
     seen = training.steps * training.batch * training.accumulate / max(1, rows) if training.steps else training.epochs
     why = f"each row is seen {seen:.1f} times" + (
-        "; the best validation loss is often long before" if seen > EPOCHS else ""
+        "; the best validation loss often comes much earlier" if seen > EPOCHS else ""
     )
     return Advice("epochs", "warn" if seen > EPOCHS else "fine", why, MEASURED)
 
@@ -137,16 +134,16 @@ def _batch(training: Training, bits: int) -> Advice:
 
 
 def _rows(path: Path) -> tuple[int, int]:
-    """Rows, and about how many tokens of answers: four characters each."""
+    """The number of rows, and of their answers' tokens, estimated as four characters each."""
     if not path.is_file():
         return 0, 0
     values = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    said = [each for value in values for each in value.get("messages", []) if each.get("role") == "assistant"]
-    return len(values), sum(len(json.dumps(each.get("tool_calls") or each.get("content"))) for each in said) // 4
+    answers = [each for value in values for each in value.get("messages", []) if each.get("role") == "assistant"]
+    return len(values), sum(len(json.dumps(each.get("tool_calls") or each.get("content"))) for each in answers) // 4
 
 
 def matrices(base: Path) -> dict[str, tuple[int, int]]:
-    """Each linear module of a block, with its rows and columns."""
+    """Each linear module of a block, with its rows and columns, those of packed weights unpacked."""
     found: dict[str, Any] = {}
     for path in sorted(base.glob("*.safetensors")):
         found |= tensors.safetensors(path)

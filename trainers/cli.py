@@ -1,4 +1,4 @@
-"""The commands `gate train`, `gate plan` and `gate curves`, and how every program of trainers/ ends."""
+"""The commands `gate train`, `gate plan` and `gate curves`, and the exit status of every program of trainers/."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ def add_parsers(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="prepare, train, fuse, quantise, export, grade, promote: by a recipe",
-        description="Make a model by a recipe. Each step is one printed command and one folder; a finished step is "
-        "not done again.",
+        description="Train, export, grade and promote a model by a recipe. Each step is one printed command and one "
+        "folder; a finished step is not run again.",
         epilog="example:\n  gate train trainers/demo/recipe.toml",
     )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help=RECIPE)
-    parser.add_argument("--anyway", metavar="REASON", default="", help="train against the advice; it is recorded")
+    parser.add_argument(
+        "--anyway", metavar="REASON", default="", help="train against the advice; the reason is recorded"
+    )
     parser.set_defaults(run=run_train)
     parser = commands.add_parser(
         "plan",
-        help="will a training fit into this machine's memory, and what is advised?",
-        description="Say how much memory and time a recipe's training needs here, and what speaks against it.",
+        help="estimate a training's memory, and give advice",
+        description="Print a recipe's steps, how much memory its training needs here, and advice on its settings.",
         epilog="example:\n  gate plan trainers/demo/recipe.toml",
     )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help=RECIPE)
     parser.set_defaults(run=run_plan)
     parser = commands.add_parser(
         "curves",
-        help="the curves of trainings, drawn over each other, and their numbers",
+        help="draw the curves of trainings over each other, and print their numbers",
         description="Print how trainings went, and draw their curves over each other (extra `train`).",
         epilog="example:\n  gate curves runs/one runs/two --out curves",
     )
@@ -50,29 +52,29 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run_curves)
 
 
-def run_train(given: argparse.Namespace) -> int:
+def run_train(args: argparse.Namespace) -> int:
     """Run a recipe's steps. Raises GateError."""
-    from trainers import steps  # numpy and more, which no other command waits for
+    from trainers import steps  # imports numpy and more, which take time
 
-    return steps.run(given.recipe, anyway=given.anyway)
+    return steps.run(args.recipe, anyway=args.anyway)
 
 
-def run_plan(given: argparse.Namespace) -> int:
+def run_plan(args: argparse.Namespace) -> int:
     """Print a recipe's steps, memory and advice. Raises GateError."""
     from trainers import steps
 
-    return steps.show(given.recipe)
+    return steps.show(args.recipe)
 
 
-def run_curves(given: argparse.Namespace) -> int:
+def run_curves(args: argparse.Namespace) -> int:
     """Print the numbers of trainings and draw their curves. Raises GateError."""
     from trainers import curves
 
-    return curves.run(given.runs, given.out)
+    return curves.run(args.runs, args.out)
 
 
 def exit_status(work: Callable[[], int | None]) -> int:
-    """The exit status of a program: 0 when its work is done, else that of the error, which is printed."""
+    """Run a program's work and return its exit status, 0 for None; a GateError is printed, and its status returned."""
     try:
         return work() or 0
     except GateError as error:

@@ -1,9 +1,10 @@
-"""`gate curves RUN…`: the curves of trainings, drawn over each other, and the numbers that say how they went.
+"""`gate curves RUN…`: draws the curves of trainings over each other, and prints their numbers.
 
 - reduction: how much smaller the last smoothed training loss is than the first, in percent of the first.
 - convergence: the first step from which the smoothed training loss stays within 5 % of the run's whole drop above its
   lowest.
-- variation: standard deviation over mean of the training loss after convergence, in percent: how steady it was.
+- variation: standard deviation over mean of the training loss after convergence, in percent.
+
 The training loss is smoothed by a running mean of five lines of metrics.
 """
 
@@ -33,7 +34,7 @@ PANELS = (
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What one run comes to."""
+    """The numbers of one run."""
 
     steps: int
     first: float
@@ -53,7 +54,7 @@ class Numbers:
 
 
 def read(run: Path) -> list[Json]:
-    """The lines of a run's metrics.jsonl, which is the run itself or lies in it. Raises GateError."""
+    """The lines of a run's metrics.jsonl; `run` is that file or a folder with it. Raises GateError."""
     places = [run] if run.is_file() else [run / "metrics.jsonl", run / "train" / "metrics.jsonl"]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
@@ -65,10 +66,10 @@ def read(run: Path) -> list[Json]:
 
 
 def numbers(lines: list[Json]) -> Numbers:
-    """What a run's lines come to. Raises GateError for a run that has none."""
+    """The numbers of a run's lines. Raises GateError without a line of training and one of validation."""
     trained = [line for line in lines if "loss" in line]
-    looked = [line for line in lines if "valid" in line]
-    if not trained or not looked:
+    evaluated = [line for line in lines if "valid" in line]
+    if not trained or not evaluated:
         raise GateError("a run without a line of training and one of validation has no curve")
     losses = [line["loss"] for line in trained]
     smooth = smoothed(losses)
@@ -76,7 +77,7 @@ def numbers(lines: list[Json]) -> Numbers:
     limit = lowest + NEAR * (smooth[0] - lowest)
     after = max((n + 1 for n, value in enumerate(smooth) if value > limit), default=0)
     steady = losses[min(after, len(losses) - 1) :]
-    best = min(looked, key=lambda line: line["valid"])
+    best = min(evaluated, key=lambda line: line["valid"])
     return Numbers(
         steps=trained[-1]["step"],
         first=smooth[0],
@@ -96,20 +97,20 @@ def smoothed(values: list[float]) -> list[float]:
     return [statistics.fmean(values[max(0, n - WINDOW + 1) : n + 1]) for n in range(len(values))]
 
 
-def table(found: dict[str, Numbers]) -> str:
+def table(runs: dict[str, Numbers]) -> str:
     """The numbers of runs, side by side."""
     rows = [
-        ["steps", *[str(each.steps) for each in found.values()]],
-        ["loss, first", *[f"{each.first:.3f}" for each in found.values()]],
-        ["loss, last", *[f"{each.last:.3f}" for each in found.values()]],
-        ["reduction", *[f"{each.reduction:.1f} %" for each in found.values()]],
-        ["convergence at step", *[str(each.convergence) for each in found.values()]],
-        ["variation after it", *[f"{each.variation:.1f} %" for each in found.values()]],
-        ["best validation", *[f"{each.best:.4f} (step {each.best_step})" for each in found.values()]],
-        ["peak memory", *[f"{each.memory:.2f} GB" for each in found.values()]],
-        ["tokens/s", *[f"{each.speed:.0f}" for each in found.values()]],
+        ["steps", *[str(each.steps) for each in runs.values()]],
+        ["loss, first", *[f"{each.first:.3f}" for each in runs.values()]],
+        ["loss, last", *[f"{each.last:.3f}" for each in runs.values()]],
+        ["reduction", *[f"{each.reduction:.1f} %" for each in runs.values()]],
+        ["convergence at step", *[str(each.convergence) for each in runs.values()]],
+        ["variation after it", *[f"{each.variation:.1f} %" for each in runs.values()]],
+        ["best validation", *[f"{each.best:.4f} (step {each.best_step})" for each in runs.values()]],
+        ["peak memory", *[f"{each.memory:.2f} GB" for each in runs.values()]],
+        ["tokens/s", *[f"{each.speed:.0f}" for each in runs.values()]],
     ]
-    return tabulate(rows, ["", *found], disable_numparse=True)
+    return tabulate(rows, ["", *runs], disable_numparse=True)
 
 
 def draw(runs: dict[str, list[Json]], stem: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The training loop: mlx-lm's models, LoRA layers and loss, and what its trainer lacks.
+"""The training loop: mlx-lm's models and LoRA layers, with features that its trainer lacks.
 
 Clipped gradients, a guard against NaN and divergence, the best adapter by the loss on the whole validation set, early
 stopping, accumulation weighted by trained tokens, batches of rows of one length, and a state that resumes bit for bit.
@@ -31,36 +31,36 @@ from trainers.tokens import Turn
 REPORT = 10
 """Steps between two lines of metrics."""
 SEEDS = 1_000_003
-"""Steps after which the random numbers of one seed would be those of the next."""
+"""Distance of two seeds: after so many steps the random numbers of one would repeat those of the next."""
 WORSE = 1.5
-"""Times the loss of guessing (ln of the vocabulary) above which a run has diverged."""
+"""Multiple of the loss of guessing (ln of the vocabulary) above which a run has diverged."""
 
 
-class Diverged(GateError):  # noqa: N818 it is what happened, and ends the run in good order
+class Diverged(GateError):  # noqa: N818 not a fault of the program: the run ends in good order
     """The loss is not finite, or worse than guessing; the adapter is the last good one."""
 
     status = 1
 
 
 class Interrupted(GateError):  # noqa: N818
-    """Somebody asked for an end; everything is saved."""
+    """The user stopped the run; everything is saved."""
 
     status = 130
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is trained on, and what is looked at."""
+    """The rows to train on and to validate with."""
 
     train: list[Turn]
     valid: list[Turn]
     fingerprint: str
-    """Of rows, recipe and base: a state of another one is refused."""
+    """Digest of rows, recipe and base: a state with another one is refused."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; saved with its state."""
+    """The counters of a run; saved with its state."""
 
     step: int = 0
     tokens: int = 0
@@ -80,18 +80,17 @@ class Outcome:
     """steps | patience"""
     step: int
     best: float
-    """Validation loss of the adapter that was kept, in nats a token."""
+    """Validation loss of the best adapter, in nats per token."""
     best_step: int
     last: float
 
 
 @dataclass(slots=True)
 class Hooks:
-    """What the process around a run tells it and hears from it."""
+    """Callbacks of a run: whether to stop, each line of metrics, each step of all steps."""
 
     stop: Callable[[], bool] = lambda: False
-    tell: Callable[[Json], None] = lambda _line: None
-    """Every line of metrics."""
+    record: Callable[[Json], None] = lambda _line: None
     step: Callable[[int, int], None] = lambda _step, _steps: None
 
 
@@ -106,7 +105,7 @@ class _Window:
 
 
 def steps_of(training: Training, rows: int) -> int:
-    """Optimizer steps of a run over so many rows."""
+    """Optimizer steps of a run over `rows` rows."""
     return training.steps or max(1, math.ceil(training.epochs * steps_in_epoch(training, rows)))
 
 
@@ -151,17 +150,17 @@ class _Run:
         self.window = _Window()
         self.lowest = math.inf
         self.before: Any = None
-        """The weights that had the lowest loss of a batch, to fall back to; none for a full fine-tune."""
+        """The weights with the lowest loss of a batch, restored at divergence; None for a full fine-tune."""
 
     def whole(self) -> Outcome:
         if self.state.exists():
-            found = state.load(self.state, self.model, self.optimizer, fingerprint=self.data.fingerprint)
-            self.at = Progress(**{name: found[name] for name in Progress.__slots__})
+            counters = state.load(self.state, self.model, self.optimizer, fingerprint=self.data.fingerprint)
+            self.at = Progress(**{name: counters[name] for name in Progress.__slots__})
         self._forget_after(self.at.step)
         step = self._compiled()
         last = math.nan
         if self.at.best_step < 0:
-            last = self._look()
+            last = self._evaluate()
         self.model.train()
         for group in self._groups(self.at.step):
             begun = time.perf_counter()
@@ -172,7 +171,7 @@ class _Run:
             self._count(loss, norm, tokens, time.perf_counter() - begun)
             ended = self.at.step == self.steps
             if ended or self.at.step % self.training.evaluate == 0:
-                last = self._look()
+                last = self._evaluate()
             patient = self.at.step - self.at.best_step < self.training.patience
             stopping = self.hooks.stop()
             if ended or not patient or stopping or self.at.step % self.training.save == 0:
@@ -184,7 +183,7 @@ class _Run:
             if not patient:
                 break
         if math.isnan(last):
-            last = self._look()
+            last = self._evaluate()
         self._keep("last")
         why = "steps" if self.at.step == self.steps else "patience"
         return Outcome(why, self.at.step, self.at.best, self.at.best_step, last)
@@ -219,7 +218,7 @@ class _Run:
         return value, size, total
 
     def _compiled(self) -> Any:
-        """A step that leaves the weights when its loss or its gradient is not finite, or the loss above the limit."""
+        """A step that keeps the old weights if its loss or gradient is not finite, or the loss is above the limit."""
         model, optimizer, clip, limit = self.model, self.optimizer, self.clip, self.limit
         captured = [model.state, optimizer.state, mx.random.state]
         measured = nn.utils.value_and_grad(model, loss_of)
@@ -242,8 +241,8 @@ class _Run:
 
         return step
 
-    def _look(self) -> float:
-        """The loss over the whole validation set, in nats a trained token; the best adapter so far is kept."""
+    def _evaluate(self) -> float:
+        """The loss over the whole validation set, in nats per trained token; the best adapter so far is saved."""
         begun = time.perf_counter()
         self.model.eval()
         lengths = [len(turn.tokens) for turn in self.data.valid]
@@ -259,9 +258,9 @@ class _Run:
             self.at.best, self.at.best_step = loss, self.at.step
             self._keep("adapter")
         elif self.at.best_step < 0:
-            self.at.best_step = self.at.step  # the base itself cannot be scored: patience begins here
+            self.at.best_step = self.at.step  # the base's own loss is not finite: patience begins here
         seconds = time.perf_counter() - begun
-        self._tell({"step": self.at.step, "valid": loss, "best": self.at.best, "seconds": round(seconds, 3)})
+        self._record({"step": self.at.step, "valid": loss, "best": self.at.best, "seconds": round(seconds, 3)})
         return loss
 
     def _count(self, loss: float, norm: float, tokens: int, seconds: float) -> None:
@@ -273,7 +272,7 @@ class _Run:
         self.at.seconds += seconds
         if self.at.step % REPORT and self.at.step != self.steps:
             return
-        self._tell(
+        self._record(
             {
                 "step": self.at.step,
                 "loss": sum(window.losses) / len(window.losses),
@@ -293,13 +292,13 @@ class _Run:
         state.save_weights(place / "adapters.safetensors", self.model)
         (place / "adapter_config.json").write_text(json.dumps(self.config, indent=1) + "\n")
 
-    def _tell(self, line: Json) -> None:
+    def _record(self, line: Json) -> None:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
-        self.hooks.tell(line)
+        self.hooks.record(line)
 
     def _forget_after(self, step: int) -> None:
-        """Take back the metrics of steps that are done again."""
+        """Remove the metrics of steps that will be run again."""
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return
@@ -310,11 +309,11 @@ class _Run:
     def _diverged(self, loss: float, norm: float, turns: list[Turn]) -> None:
         if self.before is not None:
             self.model.update(self.before)
-            self._look()
+            self._evaluate()
         where = ", ".join(dict.fromkeys(turn.where for turn in turns))
         kept = f"adapter/ is the best before it, with a validation loss of {self.at.best:.3f}"
         if self.at.best_step == 0:
-            kept += ": that of the base, for nothing was learned yet"
+            kept += ": that of the base, because nothing was learned yet"
         what = "is not finite" if not (math.isfinite(loss) and math.isfinite(norm)) else "is worse than guessing"
         raise Diverged(
             f"step {self.at.step + 1}: the loss {what} (loss {loss:.3g}, gradient norm {norm:.3g}); its rows: {where}. "

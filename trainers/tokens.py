@@ -1,7 +1,8 @@
-"""Training rows as tokens: one for each assistant turn, with the place at which the turn begins.
+"""Turns training rows into tokens: one sequence per assistant turn, with the position at which the turn begins.
 
-A row with three assistant turns becomes three, each with all that stands before its turn as the prompt, so every turn
-is trained once and seen as the server will see it. What cannot be trained whole is dropped, never cut, and listed.
+A row with three assistant turns becomes three sequences, each with everything before its turn as the prompt, so every
+turn is trained once, with the prompt that the server will render. A turn that does not fit is dropped, never cut, and
+listed.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from gate.types import Json
 
 
 class RowsError(GateError):
-    """There is nothing to train on, or a file of rows cannot be read."""
+    """No rows are left to train on, or a file of rows cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answer with all that stands before it."""
+    """One answer with everything before it."""
 
     tokens: tuple[int, ...]
     start: int
-    """The first token of the answer; what stands before is not trained."""
+    """The first token of the answer; tokens before it are not trained."""
     where: str
     """file:line of its row."""
 
@@ -38,24 +39,28 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was left out, and why."""
+    """A turn that was left out, and why."""
 
     where: str
     why: str
 
 
 def turns(path: Path, tokenizer: Any, *, length: int, every: bool) -> tuple[list[Turn], list[Dropped]]:
-    """The turns of a file of rows, and what was dropped. Raises RowsError when a line is no row, or nothing is left."""
+    """The turns of a file of rows, and those that were dropped.
+
+    A turn of more than `length` tokens is dropped; unless `every`, only the last turn of a row is used. Raises
+    RowsError if a line is not a row, or no turn is left.
+    """
     kept: list[Turn] = []
     dropped: list[Dropped] = []
     for row in training_rows.read(path):
         if row.fault:
             raise RowsError(f"{row.where}: {row.fault}")
-        for found in _turns(row.value, tokenizer, row.where, length=length, every=every):
-            (kept if isinstance(found, Turn) else dropped).append(found)  # type: ignore[arg-type]
+        for turn in _turns(row.value, tokenizer, row.where, length=length, every=every):
+            (kept if isinstance(turn, Turn) else dropped).append(turn)  # type: ignore[arg-type]
     if not kept:
         why = f", the first: {dropped[0].where}: {dropped[0].why}" if dropped else ""
-        raise RowsError(f"{path}: holds nothing to train on: {len(dropped)} turns were dropped{why}")
+        raise RowsError(f"{path}: has nothing to train on: {len(dropped)} turns were dropped{why}")
     return kept, dropped
 
 
@@ -76,13 +81,13 @@ def _turn(messages: list[Json], tools: Any, tokenizer: Any, where: str, length: 
     try:
         prompt = _rendered(tokenizer, messages[:-1], tools, add_generation_prompt=True)
         whole = _rendered(tokenizer, messages, tools)
-    except Exception as error:  # noqa: BLE001 a template raises what it likes
+    except Exception as error:  # noqa: BLE001 a template can raise anything
         return Dropped(where, f"the template cannot render it: {type(error).__name__}: {error}"[:200])
     if whole[: len(prompt)] != prompt:
         return Dropped(where, "the template renders the prompt differently once it is answered")
     ends = [at for at in range(len(prompt), len(whole)) if whole[at] in tokenizer.eos_token_ids]
     if not ends:
-        return Dropped(where, "the answer ends in no stop token")
+        return Dropped(where, "the answer does not end in a stop token")
     return _fitting(Turn(tuple(whole[: ends[-1] + 1]), len(prompt), where), length)
 
 
@@ -93,5 +98,5 @@ def _fitting(turn: Turn, length: int) -> Turn | Dropped:
 
 
 def _rendered(tokenizer: Any, messages: list[Json], tools: Any, **more: bool) -> list[int]:
-    """As mlx_lm.server renders (mlx_lm/server.py, tokenizer.apply_chat_template): what is trained is what is served."""
+    """Tokens as mlx_lm.server renders them (mlx_lm/server.py, tokenizer.apply_chat_template): trained as served."""
     return list(tokenizer.apply_chat_template(copy.deepcopy(messages), tools=tools, return_dict=False, **more))

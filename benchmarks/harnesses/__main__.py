@@ -1,4 +1,4 @@
-"""The gate beside other harnesses: the same questions, the same server, in turns; seconds, requests and tokens of each.
+"""Compares the gate with other harnesses on the same questions and server: seconds, requests and tokens of each.
 
     python -m benchmarks.harnesses --server scripted --cases 10000             what each costs beside the model
     python -m benchmarks.harnesses --server llama --model model.gguf --slots 4
@@ -42,20 +42,20 @@ from gate.types import Checkpoint
 
 SERVERS = ("scripted", "llama", "mlx")
 GENERATED = 1000
-"""Cases for a scripted server where --cases says nothing."""
+"""Cases for a scripted server without --cases."""
 
 
 def main() -> None:
-    given = _given()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("harnesses: ended"))  # what runs now is stopped on the way out
+    args = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("harnesses: ended"))  # children are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="harnesses-") as name:
         try:
-            print(_compared(given, Path(name) / "project"))
+            print(_compared(args, Path(name) / "project"))
         except GateError as error:
             sys.exit(f"harnesses: {error}")
 
 
-def _given() -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.harnesses",
         description=__doc__,
@@ -65,63 +65,65 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--model", metavar="PATH", help="a .gguf file for llama, an MLX folder for mlx")
     parser.add_argument("--adapter", metavar="DIR", help="an adapter on that MLX folder")
     parser.add_argument("--slots", metavar="N", type=int, default=4, help="llama-server's --parallel (default: 4)")
-    parser.add_argument("--cases", metavar="N", type=int, help="default: all of the suites; of a script 1000")
+    parser.add_argument("--cases", metavar="N", type=int, help="default: all of the suites; 1000 for a scripted server")
     parser.add_argument("--suites", metavar="DIR", type=Path, default=questions.SUITES, help="default: suites/hermes")
     parser.add_argument("--rounds", metavar="N", type=int, default=3, help="default: 3")
     parser.add_argument("--only", metavar="NAMES", default=",".join(NAMES), help="default: %(default)s")
-    parser.add_argument("--gate", metavar="OPTIONS", action="append", help="pytest's further options; several compare")
+    parser.add_argument(
+        "--gate", metavar="OPTIONS", action="append", help="further options of pytest; repeat to compare several"
+    )
     parser.add_argument("--without-seed", action="store_true", help="the others send no seed")
-    parser.add_argument("--no-limit", action="store_true", help="leave out the least time, which takes minutes")
+    parser.add_argument("--no-limit", action="store_true", help="do not measure the least time, which takes minutes")
     parser.add_argument("--peers", metavar="DIR", type=Path, default=FOLDER, help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", type=Path, help="every run, as JSON")
-    given = parser.parse_args()
-    if unknown := set(given.only.split(",")) - set(NAMES):
+    args = parser.parse_args()
+    if unknown := set(args.only.split(",")) - set(NAMES):
         parser.error(f"--only: {', '.join(sorted(unknown))}: known are {', '.join(NAMES)}")
-    if (given.server == "scripted") is bool(given.model):
+    if (args.server == "scripted") is bool(args.model):
         parser.error("--model belongs to a real server, and a real server needs one")
-    return given
+    return args
 
 
-def _compared(given: argparse.Namespace, project: Path) -> str:
-    """Measure, keep and return the tables."""
-    sampling = {key: value for key, value in questions.SAMPLING.items() if key != "seed" or not given.without_seed}
-    if given.server == "scripted":
-        asked = questions.generated(project, given.cases or GENERATED, sampling)
+def _compared(args: argparse.Namespace, project: Path) -> str:
+    """Measure, save and return the tables."""
+    sampling = {key: value for key, value in questions.SAMPLING.items() if key != "seed" or not args.without_seed}
+    if args.server == "scripted":
+        asked = questions.generated(project, args.cases or GENERATED, sampling)
     else:
-        asked = questions.of_suites(given.suites.resolve(), project, given.cases, sampling)
-    checkpoint = _checkpoint(given, project)
-    compared, missing = _harnesses(given)
-    about = table.about(given.server, checkpoint.name, cases=len(asked.bodies), rounds=given.rounds, slots=given.slots)
-    least = None if given.server == "scripted" or given.no_limit else limit.measured(checkpoint, asked.bodies)
+        asked = questions.of_suites(args.suites.resolve(), project, args.cases, sampling)
+    checkpoint = _checkpoint(args, project)
+    compared, missing = _harnesses(args)
+    about = table.about(args.server, checkpoint.name, cases=len(asked.bodies), rounds=args.rounds, slots=args.slots)
+    least = None if args.server == "scripted" or args.no_limit else limit.measured(checkpoint, asked.bodies)
     runs: list[Run] = []
-    for number in range(1, given.rounds + 1):
+    for number in range(1, args.rounds + 1):
         for each in compared:
-            runs.append(run(each, asked, checkpoint, slots=given.slots, number=number))
+            runs.append(run(each, asked, checkpoint, slots=args.slots, number=number))
             _say(runs[-1])
-    if given.json:
+    if args.json:
         kept = {"about": about, "limit": asdict(least) if least else None, "runs": [asdict(each) for each in runs]}
-        given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return table.text(compared, runs, missing, least, about)
 
 
-def _checkpoint(given: argparse.Namespace, project: Path) -> Checkpoint:
-    if given.server == "scripted":
+def _checkpoint(args: argparse.Namespace, project: Path) -> Checkpoint:
+    if args.server == "scripted":
         return checkpoints.identify(f"scripted:{project / 'answers.jsonl'}")
-    if given.adapter:
-        return checkpoints.identify(given.adapter, base=given.model)
-    return checkpoints.identify(given.model)
+    if args.adapter:
+        return checkpoints.identify(args.adapter, base=args.model)
+    return checkpoints.identify(args.model)
 
 
-def _harnesses(given: argparse.Namespace) -> tuple[list[Harness], dict[str, str]]:
-    names = [name for name in NAMES if name in given.only.split(",")]
-    own = [gate(shlex.split(options)) for options in given.gate or [""]] if "gate" in names else []
-    found, missing = others([name for name in names if name != "gate"], given.peers)
+def _harnesses(args: argparse.Namespace) -> tuple[list[Harness], dict[str, str]]:
+    names = [name for name in NAMES if name in args.only.split(",")]
+    own = [gate(shlex.split(options)) for options in args.gate or [""]] if "gate" in names else []
+    found, missing = others([name for name in names if name != "gate"], args.peers)
     return [*own, *found], missing
 
 
 def _say(done: Run) -> None:
-    told = f"did not run: {done.problem}" if done.problem else f"{done.seconds:.2f} s, {done.hits}/{done.scored} hits"
-    print(f"harnesses: round {done.round}, {done.name}: {told}", file=sys.stderr, flush=True)
+    result = f"did not run: {done.problem}" if done.problem else f"{done.seconds:.2f} s, {done.hits}/{done.scored} hits"
+    print(f"harnesses: round {done.round}, {done.name}: {result}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

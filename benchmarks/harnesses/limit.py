@@ -1,4 +1,4 @@
-"""The least time that this server needs on this machine: every distinct prompt token read once, every answer decoded.
+"""The least time for a server on this machine: every distinct prompt token processed once, every answer decoded.
 
     seconds = distinct prompt tokens / prefill rate + generated tokens / best batched decode rate
 
@@ -21,16 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harnesses.servers import served
+from gate.checkpoints.kinds import GGUF
 from gate.models.client import Client
 from gate.system import parallel, platform
 from gate.types import Checkpoint, Json
 
 PROMPTS, WORDS = 5, 1400
-"""Long prompts, and words of each: some 1,500 tokens."""
+"""Number of long prompts, and words of each, some 1,500 tokens."""
 GENERATED = 128
 AT_ONCE = (1, 2, 4, 8)
 SECONDS = 1800.0
-"""Longest wait for one answer."""
+"""Timeout of one answer."""
 VOCABULARY = [
     "time",
     "year",
@@ -51,18 +52,18 @@ VOCABULARY += ["problem", "hand", "part", "place", "case", "week", "work", "numb
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What the least time follows from."""
+    """The figures that give the least time."""
 
     distinct: int
-    """Prompt tokens, shared prefixes once; and all of them."""
+    """Prompt tokens, with shared prefixes counted once; and all prompt tokens."""
     prompt: int
     prefill: float
-    """Prompt tokens a second."""
+    """Prompt tokens per second."""
     decode: dict[int, float]
-    """Generated tokens a second, by requests at once."""
+    """Generated tokens per second, by the number of requests at once."""
 
     def seconds(self, generated: int) -> float:
-        """The least time for these prompts and so many generated tokens."""
+        """The least time in seconds for these prompts and `generated` tokens."""
         return self.distinct / self.prefill + generated / max(self.decode.values())
 
 
@@ -76,7 +77,7 @@ def measured(checkpoint: Checkpoint, bodies: Sequence[Json]) -> Limit:
 
 
 def distinct(prompts: Iterable[Sequence[int]]) -> int:
-    """The nodes of a trie that holds these."""
+    """The number of distinct prefixes of these prompts: the nodes of their trie."""
     root: dict[int, Any] = {}
     count = 0
     for prompt in prompts:
@@ -88,8 +89,8 @@ def distinct(prompts: Iterable[Sequence[int]]) -> int:
 
 
 def _tokens(client: Client, checkpoint: Checkpoint, bodies: Sequence[Json]) -> list[list[int]]:
-    """Every prompt as the server reads it."""
-    if checkpoint.kind == "gguf":
+    """Every prompt in the server's tokens."""
+    if checkpoint.kind is GGUF:
         return [_tokenized(client, client.post_json("/apply-template", body)["prompt"]) for body in bodies]
     asked = [{"messages": body["messages"], "tools": body.get("tools")} for body in bodies]
     request = json.dumps({"folder": str(checkpoint.base or checkpoint.path), "asked": asked})
@@ -107,7 +108,7 @@ def _tokenized(client: Client, prompt: str) -> list[int]:
 
 
 def _prefill(client: Client) -> float:
-    """Tokens a second of long prompts, one after the other; what a cache held does not count."""
+    """Tokens per second of long prompts, one after the other, without cached tokens."""
     chosen = random.Random(0)
     rates = []
     for _ in range(PROMPTS):
@@ -119,7 +120,7 @@ def _prefill(client: Client) -> float:
 
 
 def _decode(checkpoint: Checkpoint, count: int) -> float:
-    """Tokens a second of so many requests at once."""
+    """Tokens per second of `count` requests at once."""
     with served(checkpoint, slots=count, context=2048) as server, Client(server, timeout=SECONDS) as client:
         prompts = [f"{number}. Once upon a time, and then again," for number in range(count)]
         for prompt in prompts:
@@ -131,7 +132,7 @@ def _decode(checkpoint: Checkpoint, count: int) -> float:
 
 
 def _asked(client: Client, prompt: str, tokens: int) -> Json:
-    """The usage of a raw completion. Without a seed, for with one mlx_lm.server takes each request alone."""
+    """The usage of a raw completion; without a seed, with which mlx_lm.server does not batch requests."""
     body = {"model": client.server.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     usage: Json = client.post_json("/v1/completions", body)["usage"]
     return usage

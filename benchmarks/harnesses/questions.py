@@ -1,4 +1,4 @@
-"""What is asked: cases, as a project for the gate and as rows for the others."""
+"""The questions: cases, as a project for the gate and as rows for the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Questions:
     """The same questions in two forms."""
 
     project: Path
-    """A folder with suites/ and fixtures/; with answers.jsonl, too, where a script answers."""
+    """A folder with suites/ and fixtures/, and answers.jsonl for a scripted server."""
     rows: Path
     """A file of rows as peers/task.py reads them."""
     bodies: tuple[Json, ...]
@@ -43,7 +43,7 @@ def of_suites(suites: Path, folder: Path, count: int | None, sampling: Json) -> 
     """
     root = next((each.parent for each in (suites, *suites.parents) if each.name == "suites"), None)
     if root is None or not (root / "fixtures/cases").is_dir():
-        raise GateError(f"{suites}: not in a folder suites/ with fixtures/ beside it")
+        raise GateError(f"{suites}: is not in a folder suites/ next to fixtures/")
     fixtures, inside = root / "fixtures", suites.relative_to(root)
     names = [name for path in sorted(suites.rglob("test_*.py")) for name in _CASES.findall(path.read_text("utf-8"))]
     shutil.copytree(fixtures / "tools", folder / "fixtures/tools")
@@ -58,7 +58,7 @@ def of_suites(suites: Path, folder: Path, count: int | None, sampling: Json) -> 
 
 
 def generated(folder: Path, count: int, sampling: Json) -> Questions:
-    """So many small cases, each with a rule that answers it right: an instant answer, one call."""
+    """`count` small cases, each with a scripted right answer of one call."""
     for part in ("suites", "fixtures/cases", "fixtures/tools"):
         (folder / part).mkdir(parents=True)
     names = [f"case-{number}" for number in range(count)]
@@ -70,7 +70,7 @@ def generated(folder: Path, count: int, sampling: Json) -> Questions:
 
 
 def _shares(sizes: Sequence[int], count: int) -> list[int]:
-    """How many of each file: one after the other takes one more until there are `count`."""
+    """Cases per file: files take turns with one more case until there are `count`."""
     turns = [(turn, file) for turn in range(max(sizes)) for file, size in enumerate(sizes) if turn < size]
     taken = [file for _, file in itertools.islice(turns, max(count, len(sizes)))]
     return [taken.count(file) for file in range(len(sizes))]

@@ -1,4 +1,4 @@
-"""A relay on loopback that every harness asks through: it passes bytes on, and remembers them and their times.
+"""A relay on loopback between every harness and its server: it passes bytes on, and records them with their times.
 
 It is a tunnel, not a proxy: each client's connection has one of its own to the server, no byte is read, changed or
 added, and what ends on one side ends on the other. So headers, streams and kept connections are the server's own, and
@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Chunk = tuple[float, bytes]
-"""When bytes came (time.perf_counter), and they."""
+"""Time of arrival (time.perf_counter), and the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What went over one connection."""
+    """The record of one connection."""
 
     asked: list[Chunk] = field(default_factory=list)
     answered: list[Chunk] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay at work."""
+    """A running relay."""
 
     port: int
     connections: list[Connection]
@@ -38,7 +38,7 @@ class Relay:
 
 @contextmanager
 def relaying(to: int) -> Iterator[Relay]:
-    """Relay a free loopback port to another one, in a thread of its own."""
+    """Relay a free loopback port to port `to`, in a thread of its own."""
     loop, connections = asyncio.new_event_loop(), list[Connection]()
     thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
     thread.start()
@@ -54,7 +54,7 @@ def relaying(to: int) -> Iterator[Relay]:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection: what comes here is remembered and goes to the other end."""
+    """One end of a connection: what arrives here is recorded and sent to the other end."""
 
     def __init__(self, record: list[Chunk]) -> None:
         self.record = record
@@ -76,7 +76,7 @@ class _End(asyncio.Protocol):
 
 
 class _Client(_End):
-    """A harness's end. Nothing is read from it before the server's end is there."""
+    """A harness's end. Nothing is read from it before the server's end is connected."""
 
     def __init__(self, to: int, connections: list[Connection]) -> None:
         self.connection = Connection()

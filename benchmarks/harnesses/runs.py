@@ -18,28 +18,31 @@ from benchmarks.harnesses.traffic import exchanges
 from gate.types import Checkpoint
 
 SECONDS = 4 * 3600.0
-"""Longest run."""
+"""Timeout of a run."""
 TAIL = 1500
-"""Characters of its output that are shown where it failed."""
+"""Characters of a failed run's output that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run took and asked."""
+    """The result of one run."""
 
     name: str
     round: int
     seconds: float
-    """From the start of its process to its end."""
+    """From the start to the end of its process."""
     totals: Totals
     hits: int
     scored: int
     problem: str = ""
-    """Why it counts for nothing; empty where it does."""
+    """Why the run does not count; empty if it counts."""
 
 
 def run(harness: Harness, questions: Questions, checkpoint: Checkpoint, *, slots: int, number: int) -> Run:
-    """Start a server, run the harness once, stop the server. The server's start is not in the time."""
+    """Start a server with `slots` slots, run the harness once as round `number`, stop the server.
+
+    The time does not include the server's start.
+    """
     with tempfile.TemporaryDirectory(prefix="harness-") as name, served(checkpoint, slots=slots) as server:
         port = urlsplit(server.url).port or 0
         with relaying(port) as relay:
@@ -50,14 +53,14 @@ def run(harness: Harness, questions: Questions, checkpoint: Checkpoint, *, slots
         try:
             hits, scored = harness.hits(place)
         except (OSError, ValueError, KeyError) as error:
-            hits, scored, problem = 0, 0, problem or f"it told no hits: {error!r}"
+            hits, scored, problem = 0, 0, problem or f"it reported no hits: {error!r}"
         if not problem and found.missing and "--gate-fail-fast" not in harness.name:
             problem = f"{found.missing} of {len(questions.bodies)} cases were not asked as the gate asks them"
         return Run(harness.name, number, seconds, found, hits, scored, problem)
 
 
 def _timed(harness: Harness, place: Place) -> tuple[float, str]:
-    """Seconds, and what went wrong. The gate runs in its project, the others in a folder of their own."""
+    """Seconds, and the error if there was one. The gate runs in its project, the others in a folder of their own."""
     folder = place.questions.project if harness.name.startswith("gate") else place.folder
     log, environment = place.folder / "log.txt", harness.environment(place)
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What is printed: a table of the harnesses, what was unlike in their requests, and what it was all measured on."""
+"""Prints a table of the harnesses, the differences of their requests, and the machine and software."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKENS = ("harness", "cases asked once", "beyond", "failed", "prompt tokens", "c
 def text(
     harnesses: Sequence[Harness], runs: Sequence[Run], missing: Mapping[str, str], limit: Limit | None, about: Json
 ) -> str:
-    """Everything, as GitHub's Markdown. Counts are those of each harness's fastest run."""
+    """The tables and notes as GitHub's Markdown. Counts are those of each harness's fastest run."""
     good = {each.name: [run for run in runs if run.name == each.name and not run.problem] for each in harnesses}
     fastest = {name: min(found, key=lambda run: run.seconds) for name, found in good.items() if found}
     times = [[each.name, each.version, *_times(each.name, good[each.name], fastest, limit)] for each in harnesses]
@@ -38,7 +38,7 @@ def text(
 
 
 def about(server: str, model: str, *, cases: int, rounds: int, slots: int) -> Json:
-    """What was measured, where and when."""
+    """What was measured, on which machine and when."""
     hardware = machine.hardware()
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),

@@ -1,4 +1,4 @@
-"""What the requests of one run add up to, and whether they are the gate's."""
+"""Totals of the requests of one run, and their differences from the gate's."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from gate.types import Json
 
 CHAT = "/v1/chat/completions"
 ANSWERING = (CHAT, "/v1/completions", "/completion")
-"""The paths at which a model answers; the others tell of the server, or render and tokenise."""
+"""The paths at which a model answers; others describe the server, render or tokenise."""
 NAMED_APART = ("model", "messages", "tools", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What one run asked and got."""
+    """The requests and answers of one run."""
 
     requests: int
     """Requests for an answer."""
     once: int
-    """Cases that were asked exactly once, in exactly the gate's messages, tools and max_tokens."""
+    """Cases that were asked exactly once, with the gate's messages, tools and max_tokens."""
     repeated: int
-    """Cases that were asked so more often, and those that never were."""
+    """Cases that were asked more than once, and cases that were not asked."""
     missing: int
     beyond: int
     """Requests beyond the first of each case."""
     failed: int
     """Requests without an answer of status 200."""
     at_once: int
-    """Most requests under way at the same time."""
+    """Most requests in flight at once."""
     prompt: int
-    """Tokens of all prompts, and those of them that no cache held."""
+    """Tokens of all prompts, and those that were not cached."""
     computed: int
     completion: int
     """Tokens of all answers, and of the first answer to each case."""
@@ -43,11 +43,11 @@ class Totals:
     paths: Json
     """Requests by path."""
     unlike: Json
-    """Settings that are not the gate's, and in how many of the cases' requests."""
+    """Settings that differ from the gate's, and the number of requests with each."""
 
 
 def totals(found: Sequence[Exchange], bodies: Sequence[Json]) -> Totals:
-    """Add up a run. `bodies` are the requests that the gate sends for the cases."""
+    """The totals of a run. `bodies` are the requests that the gate sends for the cases."""
     answers = [each for each in found if each.path in ANSWERING]
     wanted = {mark(body): body for body in bodies}
     marks = [mark(each.body) if each.path == CHAT else "" for each in answers]
@@ -73,7 +73,7 @@ def totals(found: Sequence[Exchange], bodies: Sequence[Json]) -> Totals:
 
 
 def mark(body: Json) -> str:
-    """By what a question is known again: its messages, its tools and its limit."""
+    """A key of a question: its messages, tools and token limit."""
     asked = [body.get("messages"), body.get("tools", []), body.get("max_tokens")]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What went through the relay, read when the clock has stopped: each request with its answer. Framing is h11's."""
+"""Parses the relay's record after the timed run: each request with its answer. Framing is h11's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.harnesses.relay import Chunk, Connection
 from gate.types import Json
 
 _READY = h11.Response(status_code=200, headers=[(b"Content-Length", b"0")])
-"""Stands for an answer where only the requests are read: h11 wants turns."""
+"""Replaces an answer when only requests are read: h11 requires alternation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +20,19 @@ class Exchange:
     """One request and its answer."""
 
     begun: float
-    """When the request came and when the answer's last bytes came; seconds of time.perf_counter."""
+    """Arrival of the request and of the answer's last bytes, in seconds of time.perf_counter."""
     ended: float
     path: str
     status: int
-    """0 where no whole answer came."""
+    """0 without a complete answer."""
     body: Json
-    """The request's JSON object; {} where it has none."""
+    """The request's JSON object; {} if it has none."""
     usage: Json
     """The tokens that the server counted, as {"prompt_tokens", "cached_tokens", "completion_tokens"}."""
 
 
 def exchanges(connections: Sequence[Connection]) -> list[Exchange]:
-    """Every request of every connection, in the order of their beginning."""
+    """Every request of every connection, in order of arrival."""
     return sorted((each for one in connections for each in _exchanges(one)), key=lambda exchange: exchange.begun)
 
 
@@ -73,7 +73,7 @@ def _requests(chunks: Sequence[Chunk]) -> Iterator[_Message]:
 
 
 def _answers(chunks: Sequence[Chunk], count: int) -> Iterator[_Message]:
-    """The answers to so many requests. One that ends with its connection is whole, too."""
+    """The answers to `count` requests. An answer that ends with its connection is complete, too."""
     wire = h11.Connection(h11.CLIENT)
     ended = [(chunks[-1][0], b"")] if chunks else []
     _ask(wire)
@@ -91,7 +91,7 @@ def _ask(wire: h11.Connection) -> None:
 
 
 def _messages(wire: h11.Connection, chunks: Sequence[Chunk]) -> Iterator[_Message]:
-    """The whole messages of one direction; whoever takes one makes the wire ready for the next."""
+    """The complete messages of one direction; the caller prepares the wire for the next one."""
     message: _Message | None = None
     for when, data in chunks:
         wire.receive_data(data)
@@ -124,7 +124,7 @@ def _usage(answer: bytes) -> Json:
 
 
 def _told(answer: Json) -> Json:
-    """The usage of an answer; llama-server's own /completion has it under other names."""
+    """The usage of an answer; llama-server's own /completion uses other names."""
     if "tokens_evaluated" not in answer:
         usage: Json = answer.get("usage") or {}
         return usage

@@ -1,1 +1,1 @@
-"""The command `gate`: one module a command. All of argparse is here."""
+"""The command `gate`, one module per command. All of argparse is here."""

@@ -1,4 +1,4 @@
-"""`gate import FORMAT …`: cases and tools from elsewhere, checked before they are written."""
+"""`gate import FORMAT …`: imports cases and tools from other sources, checked before they are written."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from gate.system import jsonl
 from gate.system.text import clean, one_line
 from gate.types import HELD_OUT, SPLITS, Json
 
-Found = Iterable[tuple[str, Json | Refused]]
-"""(category, case or refusal), one after another."""
+Rows = Iterable[tuple[str, Json | Refused]]
+"""(category, case or refusal) of each row."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 DESCRIPTION = """\
-Write cases and tools from elsewhere into files under fixtures/, which a suite names in its marker.
+Import cases and tools from other sources into files under fixtures/, which a suite names in its marker.
 
-Every case is loaded as a run would load it, and its own expected call must be a hit, before anything is written. A row
-that cannot be taken is refused and counted with its reason. Half of the cases are held out, chosen by what they ask, so
-that the same question stays on its side when the source grows."""
+Before anything is written, every case is loaded as a run would load it, and its own expected call must be a hit. A row
+that cannot be imported is refused and counted with its reason. Half of the cases are held out, chosen by a hash of the
+question, so that the same question stays on its side when the source grows."""
 EPILOG = """\
 examples:
   gate import xlam xlam_function_calling_60k.json     fixtures/cases/xlam/simple.jsonl, multiple.jsonl, …
@@ -40,13 +40,13 @@ examples:
   gate import bfcl --category simple_python           fixtures/cases/bfcl/simple_python.jsonl, from bfcl-eval
   gate import mcp 'python server.py' --name files     fixtures/tools/files.json: a case says "tools": "files"
 
-exit status 1: nothing could be taken"""
+exit status 1: nothing could be imported"""
 MCP = """\
 Write the tools that an MCP server lists to fixtures/tools/NAME.json. The server is asked for its list and nothing else.
 
-A command is started without a shell and is gone afterwards, with all that it has started; it sees HOME, PATH and little
-else of your environment. What it writes to stderr is shown when it fails. Control and invisible characters are taken
-out of descriptions."""
+A command is started without a shell and stopped afterwards, with all its child processes; it sees HOME, PATH and little
+else of your environment. Its stderr is shown when it fails. Control and invisible characters are removed from
+descriptions."""
 MCP_EPILOG = """\
 examples:
   gate import mcp 'npx -y some-server /some/folder' --name files
@@ -67,7 +67,7 @@ def add_parsers(commands: Any) -> None:
         formats, "bfcl", "the Berkeley Function Calling Leaderboard's data", "--category simple_python", run=_bfcl
     )
     bfcl.add_argument("--from", dest="source", metavar="PATH", type=Path, help="bfcl-eval's wheel, or its folder")
-    bfcl.add_argument("--category", metavar="NAME", action="append", default=[], help="this one alone (repeatable)")
+    bfcl.add_argument("--category", metavar="NAME", action="append", default=[], help="only this one (repeatable)")
     xlam = _format(formats, "xlam", "rows with query, tools and answers", "xlam_function_calling_60k.json", run=_xlam)
     xlam.add_argument("file", metavar="FILE", type=Path, help="a JSON array, or JSON Lines")
     chat = _format(formats, "openai", "chat rows in OpenAI's fine-tuning form", "train.jsonl -o support", run=_openai)
@@ -75,15 +75,18 @@ def add_parsers(commands: Any) -> None:
     _add_mcp(formats)
 
 
-def _format(formats: Any, name: str, words: str, example: str, *, run: Callable[[argparse.Namespace], int]) -> Any:
+def _format(formats: Any, name: str, content: str, example: str, *, run: Callable[[argparse.Namespace], int]) -> Any:
     parser = formats.add_parser(
-        name, help=words, description=f"Import {words} as cases.", epilog=f"example:\n  gate import {name} {example}"
+        name,
+        help=content,
+        description=f"Import {content} as cases.",
+        epilog=f"example:\n  gate import {name} {example}",
     )
     parser.add_argument(
         "-o", "--output", metavar="NAME", default=name, help="folder under cases/ (default %(default)s)"
     )
     parser.add_argument(
-        "--split", choices=(*SPLITS, "half"), default="half", help="half (default): by what a case asks, not its place"
+        "--split", choices=(*SPLITS, "half"), default="half", help="half (default): by a hash of the question"
     )
     _add_where(parser)
     parser.set_defaults(run=run)
@@ -108,77 +111,80 @@ def _add_mcp(formats: Any) -> None:
 
 def _add_where(parser: Any) -> None:
     add_fixtures(parser, "cases/ and tools/")
-    parser.add_argument("--force", action="store_true", help="overwrite files that are there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
 
-def _bfcl(given: argparse.Namespace) -> int:
+def _bfcl(args: argparse.Namespace) -> int:
     from gate.authoring.importers.bfcl import run as bfcl
 
-    found = list(bfcl.read(given.source))
-    if unknown := set(given.category) - {category for category, _ in found}:
-        known = ", ".join(dict.fromkeys(category for category, _ in found))
-        raise CaseError(f"--category {sorted(unknown)[0]}: there is none of this name; there are {known}")
-    return _imported(((name, row) for name, row in found if not given.category or name in given.category), given)
+    rows = list(bfcl.read(args.source))
+    if unknown := set(args.category) - {category for category, _ in rows}:
+        names = ", ".join(dict.fromkeys(category for category, _ in rows))
+        raise CaseError(f"--category {sorted(unknown)[0]}: there is none of this name; there are {names}")
+    return _imported(((name, row) for name, row in rows if not args.category or name in args.category), args)
 
 
-def _xlam(given: argparse.Namespace) -> int:
+def _xlam(args: argparse.Namespace) -> int:
     from gate.authoring.importers import xlam
 
-    return _imported(xlam.read(given.file), given)
+    return _imported(xlam.read(args.file), args)
 
 
-def _openai(given: argparse.Namespace) -> int:
+def _openai(args: argparse.Namespace) -> int:
     from gate.authoring.importers import openai_chat as chat
 
-    return _imported(chat.read(given.file), given)
+    return _imported(chat.read(args.file), args)
 
 
-def _mcp(given: argparse.Namespace) -> int:
+def _mcp(args: argparse.Namespace) -> int:
     from gate.authoring.importers import mcp
 
-    name, tools, refused = mcp.tools(given.server, seconds=given.timeout)
-    name = _named(given.name or name, "--name")
+    name, tools, refused = mcp.tools(args.server, seconds=args.timeout)
+    name = _named(args.name or name, "--name")
     texts = {f"{name}.json": json.dumps(tools, ensure_ascii=False, indent=1) + "\n"} if tools else {}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in _place(Path(folder) / "tools", texts, force=False):
+        for _ in _write(Path(folder) / "tools", texts, force=False):
             loader.tools(name, Path(folder))
-    written = _place(given.fixtures / "tools", texts, force=given.force)
-    print(tabulate([[name, len(tools), len(refused)]], ["server", "taken", "refused"], disable_numparse=True))
-    _tell(refused, written)
+    written = _write(args.fixtures / "tools", texts, force=args.force)
+    print(tabulate([[name, len(tools), len(refused)]], ["server", "imported", "refused"], disable_numparse=True))
+    _print_refused(refused, written)
     return 0 if tools else 1
 
 
-def _imported(found: Found, given: argparse.Namespace) -> int:
-    """Check, write, show; 1 where nothing could be taken."""
-    name = _named(given.output, "-o")
-    taken: dict[str, list[Json]] = {}
+def _imported(rows: Rows, args: argparse.Namespace) -> int:
+    """Check, write and show cases; 1 if nothing could be imported."""
+    name = _named(args.output, "-o")
+    cases: dict[str, list[Json]] = {}
     refused: list[tuple[str, Refused]] = []
-    for category, row in checked(found, split=given.split):
+    for category, row in checked(rows, split=args.split):
         if isinstance(row, Refused):
             refused.append((category, row))
         else:
-            taken.setdefault(category, []).append(row)
-    texts = {f"{category}.jsonl": _lines(rows) for category, rows in taken.items()}
-    written = _place(given.fixtures / "cases" / name, texts, force=given.force)
-    print(_table(taken, Counter(category for category, _ in refused)))
-    _tell([row for _, row in refused], written)
-    return 0 if taken else 1
+            cases.setdefault(category, []).append(row)
+    texts = {f"{category}.jsonl": _lines(each) for category, each in cases.items()}
+    written = _write(args.fixtures / "cases" / name, texts, force=args.force)
+    print(_table(cases, Counter(category for category, _ in refused)))
+    _print_refused([row for _, row in refused], written)
+    return 0 if cases else 1
 
 
-def checked(found: Found, *, split: str) -> Iterator[tuple[str, Json | Refused]]:
-    """Each case with its split, and a refusal in its place where it stands twice or gate would not have it."""
+def checked(rows: Rows, *, split: str) -> Iterator[tuple[str, Json | Refused]]:
+    """Each case with its split; a refusal instead of a duplicate or of a case that a run would refuse.
+
+    `split` is one of SPLITS for all cases, or "half" for a split by a hash of the question.
+    """
     seen: dict[str, str] = {}
-    for category, row in found:
+    for category, row in rows:
         yield category, row if isinstance(row, Refused) else _checked(row, split, seen)
 
 
 def _checked(row: Json, split: str, seen: dict[str, str]) -> Json | Refused:
-    words = _digest(row.get("messages"))
-    side = SPLITS[int(words, 16) % 2] if split == "half" else split
+    asked = _digest(row.get("messages"))
+    side = SPLITS[int(asked, 16) % 2] if split == "half" else split
     case = {key: value for key, value in row.items() if key not in ("tags", "source", "split")}
     case |= {"split": side} | {key: row[key] for key in ("tags", "source") if key in row}
     where = str(row.get("source") or row.get("id"))
-    question, named = f"{words} {_digest(row.get('tools'))}", f"id {row.get('id')}"
+    question, named = f"{asked} {_digest(row.get('tools'))}", f"id {row.get('id')}"
     for key, why in ((question, "the same question with the same tools stands twice"), (named, "its id stands twice")):
         if key in seen:
             return Refused(where, why, f"first {seen[key]}")
@@ -194,7 +200,7 @@ def _fault(case: Json, where: str) -> Refused | None:
         _lines([case]).encode()
         missed = unreachable(loader.parse(case, Path()))
     except UnicodeEncodeError as error:
-        return Refused(where, "half of a surrogate pair, which is no text", f"U+{ord(error.object[error.start]):04X}")
+        return Refused(where, "half of a surrogate pair, which is not text", f"U+{ord(error.object[error.start]):04X}")
     except CaseError as error:
         expected = "its expected call is none that its tools allow"
         return Refused(where, expected if ": expect: " in str(error) else "gate loads no such case", str(error))
@@ -215,11 +221,11 @@ def _named(name: str, option: str) -> str:
     return name
 
 
-def _place(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
-    """Write files, each whole or not at all, and none where one is there and may not be overwritten."""
+def _write(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
+    """Write files, each atomically. Raises CaseError before writing any, if one exists and `force` is false."""
     paths = {folder / name: text for name, text in texts.items()}
-    if not force and (there := [path for path in paths if path.exists()]):
-        raise CaseError(f"{there[0]}: is there already: name another with -o or --name, or overwrite it with --force")
+    if not force and (existing := [path for path in paths if path.exists()]):
+        raise CaseError(f"{existing[0]}: exists already: name another with -o or --name, or overwrite it with --force")
     try:
         if paths:
             folder.mkdir(parents=True, exist_ok=True)
@@ -230,20 +236,20 @@ def _place(folder: Path, texts: dict[str, str], *, force: bool) -> list[Path]:
     return list(paths)
 
 
-def _table(taken: dict[str, list[Json]], refused: Counter[str]) -> str:
-    names = list(dict.fromkeys(chain(taken, refused)))
-    rows: list[list[Any]] = [[name or "(unread)", *_counts(taken.get(name, [])), refused[name]] for name in names]
-    rows.append(["all", *_counts(list(chain(*taken.values()))), refused.total()])
+def _table(cases: dict[str, list[Json]], refused: Counter[str]) -> str:
+    names = list(dict.fromkeys(chain(cases, refused)))
+    rows: list[list[Any]] = [[name or "(unread)", *_counts(cases.get(name, [])), refused[name]] for name in names]
+    rows.append(["all", *_counts(list(chain(*cases.values()))), refused.total()])
     align = ("left", "right", "right", "right")
-    return tabulate(rows, ["category", "taken", "held out", "refused"], disable_numparse=True, colalign=align)
+    return tabulate(rows, ["category", "imported", "held out", "refused"], disable_numparse=True, colalign=align)
 
 
 def _counts(rows: list[Json]) -> tuple[int, int]:
     return len(rows), sum(row["split"] == HELD_OUT for row in rows)
 
 
-def _tell(refused: list[Refused], written: list[Path]) -> None:
-    """Each reason with its count and the first row that has it, then the files."""
+def _print_refused(refused: list[Refused], written: list[Path]) -> None:
+    """Print each reason with its count and the first row that has it, then the files that were written."""
     first: dict[str, Refused] = {}
     for row in refused:
         first.setdefault(row.why, row)

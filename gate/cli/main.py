@@ -1,4 +1,4 @@
-"""The command `gate`: finds the module of the command that is named, and imports no other.
+"""The command `gate`: imports the module of the command that is named, and no other.
 
 A command is a module with `add_parsers(commands)`: one of this package, named in COMMANDS, or of another package,
 named in its entry points of the group `gate.commands`.
@@ -34,7 +34,7 @@ COMMANDS = {
     "proxy": "gate.cli.proxy",
     "repair": "gate.cli.repair",
 }
-"""The module of each command. Some import what takes a second: the one that is named comes alone."""
+"""The module of each command. Only the named one is imported, because some take a second to import."""
 EPILOG = """\
 examples:
   gate doctor                                     what this machine can serve
@@ -48,12 +48,12 @@ exit status of every command:
   2    the command line is wrong, or (preflight) the files are unsafe to load
   4    the input is wrong; nothing was changed
   130  stopped by Ctrl-C
-  141  the reader of a pipe has gone
-`gate run` alone has statuses of its own, one for each way that a run can end: gate run --help."""
+  141  the reader of a pipe has closed it
+Only `gate run` has other statuses, one for each outcome of a run: gate run --help."""
 
 
 class Command(argparse.ArgumentParser):
-    """A parser whose description and epilog stand as they are written."""
+    """A parser that prints description and epilog with their line breaks."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter} | settings)
@@ -63,11 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status (EPILOG)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of tensors and files are any bytes
+            stream.reconfigure(errors="backslashreplace")  # names of tensors and files can be any bytes
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        given = _parser(words[0] if words else "").parse_args(words)
-        return int(given.run(given))
+        args = _parser(words[0] if words else "").parse_args(words)
+        return int(args.run(args))
     except GateError as error:
         print(lines(f"gate: {error}"), file=sys.stderr)
         return error.status
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser(named: str) -> Command:
-    """A parser of the command that is named; of every command where there is none of that name."""
+    """A parser of the named command; of all commands if none has that name."""
     parser = Command(prog="gate", description="A gate for small fine-tuned language models.", epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     modules = COMMANDS if named in COMMANDS else COMMANDS | _installed()
@@ -90,7 +90,7 @@ def _parser(named: str) -> Command:
 
 
 def _installed() -> dict[str, str]:
-    """The commands of other packages, by their entry points. None of them can take the place of one of ours."""
+    """The modules of other packages' commands, from their entry points. They cannot replace the gate's own commands."""
     return {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in COMMANDS}
 
 

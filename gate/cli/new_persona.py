@@ -1,4 +1,4 @@
-"""`gate new-persona NAME`: a rubric, its anchors, cases and a suite for one more persona, as templates to fill in."""
+"""`gate new-persona NAME`: writes a rubric, its anchors, cases and a suite for a new persona, to fill in."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gate.system import disk
 from gate.system.text import show
 
 DESCRIPTION = """\
-Write the files of a new persona suite, valid but empty of meaning: their texts say what to write in their place.
-Nothing is overwritten. Either all files are written, or none."""
+Write the files of a new persona suite. They are valid, and their texts say what to write instead of them. Nothing is
+overwritten. Either all files are written, or none."""
 EPILOG = "example:\n  gate new-persona harbourmaster"
 
 RUBRIC = '''\
-# How "{name}" speaks. Anchors beside it: {name}.jsonl. Cases: ../cases/persona/{name}.jsonl.
+# How "{name}" speaks. Anchors in the same folder: {name}.jsonl. Cases: ../cases/persona/{name}.jsonl.
 about = """
-Say who speaks here, to whom and how, in one paragraph. It is all that the judge knows of this person. Quote two or \\
-three things that this person really says, and name what this person never does. Then say what settles a score, \\
+Say who speaks here, to whom and how, in one paragraph. The judge knows nothing else about this person. Quote two or \\
+three things that this person really says, and name what this person never does. Then say what decides a score, \\
 as questions that a stranger can answer with yes or no."""
 bar = 0.6   # lowest accepted 95 % lower bound of the quadratic-weighted kappa between judge and anchors
 votes = 3   # times the judge is asked for each answer, an odd number; the median counts
@@ -45,14 +45,14 @@ example = "Write an answer that has exactly the score 2."
 
 [[score]]
 value = 3
-means = "Say what cannot be told from the person."
+means = "Say what cannot be distinguished from the person."
 example = "Write an answer that has exactly the score 3."
 
 [style]   # counted without a judge, the same each time
 filler = ["happy to help", "as an ai"]   # phrases this person never says
-hedges = ["it depends"]                  # words by which this person never avoids to decide
+hedges = ["it depends"]                  # words with which people avoid a decision; never this person
 most_words = 60
-lists = false                            # true: lists, headings, tables and bold marks may be there
+lists = false                            # true: lists, headings, tables and bold marks are allowed
 # opens = ["show", "patch"]              # the first word is one of these
 # never_opens = ["please", "let"]        # no sentence begins with one of these
 # questions = 1                          # question marks at most
@@ -101,7 +101,7 @@ def add_parsers(commands: Any) -> None:
     """Add `new-persona` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "new-persona",
-        help="a rubric, anchors, cases and a suite for one more persona, to fill in",
+        help="write a rubric, anchors, cases and a suite for a new persona, to fill in",
         description=DESCRIPTION,
         epilog=EPILOG,
     )
@@ -117,9 +117,9 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Write the files, and say what to do with them. Raises CaseError."""
-    name, fixtures, suites = given.name, given.fixtures, given.suites
+def run(args: argparse.Namespace) -> int:
+    """Write the files, and print what to do with them. Raises CaseError."""
+    name, fixtures, suites = args.name, args.fixtures, args.suites
     if not NAME.fullmatch(name):
         raise CaseError(f"new-persona {show(name)}: a name has small letters, digits and _, a letter first, 40 at most")
     paths = {
@@ -128,13 +128,13 @@ def run(given: argparse.Namespace) -> int:
         "cases": fixtures / "cases" / "persona" / f"{name}.jsonl",
         "suite": suites / "persona" / f"test_{name}.py",
     }
-    taken = [path for path in paths.values() if os.path.lexists(path)]
-    if taken := taken or sorted(suites.rglob(f"test_{name}.py")):
-        raise CaseError(f"{taken[0]}: is there already, and nothing is overwritten: take another name")
+    existing = [path for path in paths.values() if os.path.lexists(path)]
+    if existing := existing or sorted(suites.rglob(f"test_{name}.py")):
+        raise CaseError(f"{existing[0]}: exists already, and nothing is overwritten: choose another name")
     texts = {"rubric": RUBRIC.format(name=name), "anchors": _anchors(name), "cases": _cases(name)}
     texts["suite"] = _suite(name, fixtures, suites)
     _write({paths[key]: text for key, text in texts.items()})
-    print(*(f"made {path}" for path in paths.values()), NEXT.format(**paths), sep="\n")
+    print(*(f"created {path}" for path in paths.values()), NEXT.format(**paths), sep="\n")
     return 0
 
 
@@ -163,23 +163,23 @@ def _cases(name: str) -> str:
 
 
 def _suite(name: str, fixtures: Path, suites: Path) -> str:
-    """The suite, which finds its fixtures from where it stands."""
-    way = os.path.relpath(fixtures.resolve(), (suites / "persona").resolve()).split(os.sep)
-    up = way.count("..")
-    rest = "/".join(way[up:]) or "."
+    """The suite's text; it names its fixtures relative to its own file."""
+    steps = os.path.relpath(fixtures.resolve(), (suites / "persona").resolve()).split(os.sep)
+    up = steps.count("..")
+    rest = "/".join(steps[up:]) or "."
     return SUITE.format(name=name, up=up, fixtures=json.dumps(rest))
 
 
 def _write(files: dict[Path, str]) -> None:
-    """Make all files, or none: what was made before a failure is taken away again, folders too."""
-    made: list[Path] = []
+    """Create all files, or none: what was created before a failure is removed again, folders too. Raises CaseError."""
+    created: list[Path] = []
     try:
         for path, text in files.items():
-            _make_folders(path.parent, made)
+            _make_folders(path.parent, created)
             disk.create(path, text.encode("utf-8"))
-            made.append(path)
+            created.append(path)
     except BaseException as error:
-        for path in reversed(made):
+        for path in reversed(created):
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         if isinstance(error, OSError):
@@ -187,8 +187,8 @@ def _write(files: dict[Path, str]) -> None:
         raise
 
 
-def _make_folders(folder: Path, made: list[Path]) -> None:
+def _make_folders(folder: Path, created: list[Path]) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir()
-        made.append(each)
+        created.append(each)

@@ -1,4 +1,4 @@
-"""Options that several commands have, each said once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REPORT = "report.json, or a run's folder"
 
 
 def add_fixtures(parser: ArgumentParser, holds: str = "cases/") -> None:
-    """Add --fixtures, whose folder `holds` what the command reads."""
+    """Add --fixtures; `holds` says which of its files the command reads."""
     parser.add_argument(
         "--fixtures",
         metavar="DIR",
@@ -22,7 +22,7 @@ def add_fixtures(parser: ArgumentParser, holds: str = "cases/") -> None:
 
 
 def add_registry(parser: ArgumentParser, *, slot: bool = False) -> None:
-    """Add --registry, and --slot where the command is about one."""
+    """Add --registry, and with `slot` the required --slot."""
     if slot:
         parser.add_argument("--slot", metavar="NAME", required=True, help="the slot's name")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`gate preflight`: what an artifact's files show to be wrong, in seconds."""
+"""`gate preflight`: reports in seconds what is wrong with an artifact's files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 STATUS = {"": 0, "warn": 0, "fail": 1, "refuse": 2}
 DESCRIPTION = """\
-Read a checkpoint's files and say what is wrong with them: a dead or partial adapter, a fuse that lost it, quantisation
-that is not the declared one, a lost or second chat template, a wrong stop token, a parser that loses calls, code that
-would run. Nothing is generated; a GGUF is loaded once by llama-server, to see what it makes of template and calls. The
-same checks run before every `pytest --model PATH`."""
+Read a checkpoint's files and report what is wrong with them: an adapter that is all zeros or incomplete, a fuse that
+lost it, quantisation other than declared, a missing or second chat template, a wrong stop token, a parser that loses
+calls, code that would run. Nothing is generated; a GGUF is loaded once by llama-server, to see how it renders the
+template and parses calls. The same checks run before every `pytest --model PATH`."""
 EPILOG = """\
 examples:
-  gate preflight adapter                                 its base as adapter_config.json says
+  gate preflight adapter                                 with the base that adapter_config.json names
   gate preflight fused --base base --against adapter     did the fuse keep the adapter, and nothing else?
-  gate preflight model.gguf --base fused                 tensors, tokens, template against the folder it came from
-  gate preflight adapter --train data/                   training rows: do they render, stop, leak a case?
+  gate preflight model.gguf --base fused                 compare tensors, tokens and template with its source
+  gate preflight adapter --train data/                   do its training rows render, stop, leak a case?
 
 exit status 0: sound, warnings allowed; 1: a check forbids promotion (fail); 2: a check forbids loading (refuse)"""
 
@@ -36,7 +36,7 @@ def add_parsers(commands: Any) -> None:
     """Add `preflight` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "preflight",
-        help="say what is wrong with a checkpoint's files, without asking it anything",
+        help="report what is wrong with a checkpoint's files, without generating text",
         description=DESCRIPTION,
         epilog=EPILOG,
     )
@@ -49,30 +49,30 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Check, print, and say by the exit status how bad it is. Raises CheckpointError for bad input."""
+def run(args: argparse.Namespace) -> int:
+    """Check, print, and return the status of the worst finding (STATUS). Raises CheckpointError for bad input."""
     from gate.preflight.artifact import assembled
     from gate.preflight.registry import worst
     from gate.preflight.table import counted, table
     from gate.system.text import lines
 
     began = time.monotonic()
-    artifact = assembled(given.path, base=given.base, against=given.against, train=given.train, fixtures=given.fixtures)
+    artifact = assembled(args.path, base=args.base, against=args.against, train=args.train, fixtures=args.fixtures)
     if not artifact.checkpoint.kind.preflight:
-        raise CheckpointError(f"{given.path}: has no weights, no template and no parser: nothing to check")
+        raise CheckpointError(f"{args.path}: has no weights, no template and no parser: nothing to check")
     checks = _checks(artifact)
-    if given.json:
+    if args.json:
         print(json.dumps([asdict(check) for check in checks], indent=1))
     else:
-        blind = any(check.status == "not possible" for check in checks)
-        sound = "sound as far as it could be seen" if blind else "sound"
+        incomplete = any(check.status == "not possible" for check in checks)
+        sound = "sound as far as it could be checked" if incomplete else "sound"
         word = {"": sound, "warn": f"{sound}, with warnings", "fail": "FAIL", "refuse": "REFUSED"}[worst(checks)]
         print(lines(table(checks)), f"{word}: {counted(checks)}; {time.monotonic() - began:.1f} s", sep="\n\n")
     return STATUS[worst(checks)]
 
 
 def _checks(artifact: Artifact) -> tuple[Check, ...]:
-    """The checks on files; then, unless these refuse it, those that need a server."""
+    """The results of checks on files and, unless these refuse the checkpoint, of checks that need a server."""
     from gate.models.serving.start import served
     from gate.preflight.registry import inspect, worst
     from gate.preflight.rule import RULES

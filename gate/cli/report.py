@@ -1,4 +1,4 @@
-"""`gate show | decide | compare | judge`: what is done with a report after its run."""
+"""`gate show | decide | compare | judge`: commands that read reports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gate.report.shown import Shown
 
 SHOW = """\
-Decide a report again and print it: the table by test, each miss, what is missing, the verdict. With --champion the
-verdict includes the comparison with that report, as a promotion makes it."""
+Decide a report again and print it: the table of tests, each miss, what is missing, the verdict. With --champion the
+verdict includes the comparison with that report, as in a promotion."""
 SHOW_EPILOG = """\
 examples:
   gate {name} runs/20260101-120000-adapter
@@ -25,18 +25,18 @@ examples:
 
 exit status 1: the verdict is not PASS"""
 COMPARE = """\
-Print reports of the same cases side by side: hits by test, what was lost and won against the first, latency, size."""
+Print reports of the same cases side by side: hits by test, cases lost and won against the first, latency, size."""
 COMPARE_EPILOG = """\
 examples:
   gate compare runs/base runs/adapter runs/8bit runs/gguf
   gate compare runs/base runs/* --split held-out --better suites/test_calls.py::test_calls
 
-exit status 1: --better or --kept does not hold of a report"""
+exit status 1: --better or --kept does not hold for a report"""
 JUDGE = """\
 Score a report's answers by the rubrics that its suites name, and decide again. The candidate is not asked again.
 
-The judge first scores the rubric's anchors; one that does not agree with them proves nothing (INCONCLUSIVE). A URL's
-key stands in GATE_JUDGE_API_KEY. What another judge has said before is replaced, and the report says so."""
+The judge first scores the rubric's anchors; if it does not agree with them, the verdict is INCONCLUSIVE. A URL's key is
+read from GATE_JUDGE_API_KEY. The scores of an earlier judge are replaced, and the report says so."""
 JUDGE_EPILOG = """\
 examples:
   gate judge runs/20260101-120000-adapter --judge path/to/a/larger/model
@@ -47,11 +47,11 @@ exit status 1: the verdict is not PASS"""
 
 def add_parsers(commands: Any) -> None:
     """Add `show`, `decide`, `compare` and `judge` to the subparsers of the command `gate`."""
-    for name, words in (
+    for name, summary in (
         ("show", "show a report and decide it again"),
         ("decide", "decide a report again, also against a champion's"),
     ):
-        parser = commands.add_parser(name, help=words, description=SHOW, epilog=SHOW_EPILOG.format(name=name))
+        parser = commands.add_parser(name, help=summary, description=SHOW, epilog=SHOW_EPILOG.format(name=name))
         parser.add_argument("report", metavar="REPORT", type=Path, help=REPORT)
         parser.add_argument("--champion", type=Path, metavar="REPORT", help="the report of the model to beat")
         parser.add_argument(
@@ -61,40 +61,40 @@ def add_parsers(commands: Any) -> None:
         )
         parser.set_defaults(run=_show)
     parser = commands.add_parser(
-        "compare", help="any number of reports side by side", description=COMPARE, epilog=COMPARE_EPILOG
+        "compare", help="print any number of reports side by side", description=COMPARE, epilog=COMPARE_EPILOG
     )
     parser.add_argument("reports", metavar="REPORT", type=Path, nargs="+", help=REPORT)
     parser.add_argument("--split", choices=SPLITS, help="only these cases")
     parser.add_argument(
-        "--better", metavar="TEST", action="append", default=[], help="must be better: exact McNemar p < 0.01"
+        "--better", metavar="TEST", action="append", default=[], help="this test must be better: exact McNemar p < 0.01"
     )
-    parser.add_argument("--kept", metavar="TEST", action="append", default=[], help="must lose no case")
+    parser.add_argument("--kept", metavar="TEST", action="append", default=[], help="this test must lose no case")
     parser.set_defaults(run=_compare)
     parser = commands.add_parser(
         "judge",
-        help="score a report's answers by a judge, without asking the candidate again",
+        help="score a report's answers with a judge, without asking the candidate again",
         description=JUDGE,
         epilog=JUDGE_EPILOG,
     )
     parser.add_argument("report", metavar="REPORT", type=Path, help=REPORT)
-    parser.add_argument("--judge", metavar="PATH|URL", required=True, help="what judges, as --model takes it")
+    parser.add_argument("--judge", metavar="PATH|URL", required=True, help="the judge, as --model takes it")
     parser.add_argument("--judge-name", metavar="NAME", default="", help="the name of a URL's model")
     add_fixtures(parser, "rubrics/ and cases/")
     parser.set_defaults(run=_judge)
 
 
-def _show(given: argparse.Namespace) -> int:
+def _show(args: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.registry import policy
     from gate.report import io as reports
     from gate.report import terminal
     from gate.report.shown import shown
 
-    path = reports.located(given.report)
+    path = reports.located(args.report)
     read = reports.read(path)
-    champion = reports.read(reports.located(given.champion)) if given.champion else None
+    champion = reports.read(reports.located(args.champion)) if args.champion else None
     verdict = decide(read, champion, max_p95_seconds=policy.read(Path()).max_p95_seconds)
-    if given.github:
+    if args.github:
         _write_github(shown(read, verdict))
     else:
         print(terminal.summary(shown(read, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")
@@ -106,7 +106,7 @@ def _write_github(shown: Shown) -> None:
 
     place = os.environ.get("GITHUB_STEP_SUMMARY")
     if not place:
-        raise GateError("--github writes where GITHUB_STEP_SUMMARY says, and that is not set")
+        raise GateError("--github writes to the file that GITHUB_STEP_SUMMARY names, and it is not set")
     try:
         github.append(Path(place), github.summary(shown))
     except OSError as error:
@@ -114,19 +114,19 @@ def _write_github(shown: Shown) -> None:
     print("\n".join(github.alarms(shown)))
 
 
-def _compare(given: argparse.Namespace) -> int:
+def _compare(args: argparse.Namespace) -> int:
     from gate.report import compare
     from gate.report import io as reports
 
-    read = [reports.read(reports.located(path)) for path in given.reports]
-    text, unmet = compare.comparison(read, split=given.split, better=given.better, kept=given.kept)
+    read = [reports.read(reports.located(path)) for path in args.reports]
+    text, unmet = compare.comparison(read, split=args.split, better=args.better, kept=args.kept)
     print(text)
     for line in unmet:
-        print(f"NOT SO: {line}")
+        print(f"NOT MET: {line}")
     return 1 if unmet else 0
 
 
-def _judge(given: argparse.Namespace) -> int:
+def _judge(args: argparse.Namespace) -> int:
     from gate.grading.verdict import decide
     from gate.judge.run import Judge, scored
     from gate.registry import policy
@@ -135,11 +135,11 @@ def _judge(given: argparse.Namespace) -> int:
     from gate.report.shown import shown
     from gate.system.progress import Progress
 
-    path = reports.located(given.report)
+    path = reports.located(args.report)
     read = reports.read(path)
-    who = Judge.named(given.judge, given.judge_name)
+    judge = Judge.named(args.judge, args.judge_name)
     with Progress() as progress:
-        judged = scored(read, who, given.fixtures, say=progress)
+        judged = scored(read, judge, args.fixtures, say=progress)
     reports.write(path, judged)
     verdict = decide(judged, max_p95_seconds=policy.read(Path()).max_p95_seconds)
     print(terminal.summary(shown(judged, verdict)), terminal.verdict_line(verdict, path), sep="\n\n")

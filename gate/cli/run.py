@@ -1,4 +1,4 @@
-"""`gate run PATH`: pytest --model PATH for CI, with an exit status for each way to end."""
+"""`gate run PATH`: runs `pytest --model PATH` for CI, with an exit status for each outcome."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ exit status:
 
 
 class _Listener:
-    """Keeps the verdict of the run that pytest makes."""
+    """A pytest plugin that keeps the verdict of the run."""
 
     verdict: Verdict | None = None
 
@@ -50,7 +50,7 @@ def add_parsers(commands: Any) -> None:
     """Add `run` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "run",
-        help="grade a checkpoint, for CI: pytest --model PATH with an exit status for each way to end",
+        help="grade a checkpoint, for CI: pytest --model PATH with an exit status for each outcome",
         description=DESCRIPTION,
         epilog=EPILOG,
     )
@@ -59,21 +59,24 @@ def add_parsers(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Run pytest in this process; the exit status of the verdict, or of there being none."""
+def run(args: argparse.Namespace) -> int:
+    """Run pytest in this process, and return the exit status of its verdict (`status`)."""
     import pytest  # no other command needs it
 
     listener = _Listener()
-    code = pytest.main([f"--model={given.path}", *QUIET, *given.arguments], plugins=[listener])
+    code = pytest.main([f"--model={args.path}", *QUIET, *args.arguments], plugins=[listener])
     return status(listener.verdict, int(code))
 
 
 def status(verdict: Verdict | None, code: int) -> int:
-    """The exit status of a run, by its verdict and pytest's own exit status."""
+    """The exit status of a run.
+
+    `verdict` is None if the run ended without one; `code` is pytest's own exit status.
+    """
     import pytest
 
     if verdict is None:
         return USAGE if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED) else INFRASTRUCTURE
     if verdict.outcome is Outcome.PASS and code != pytest.ExitCode.OK:
-        return INFRASTRUCTURE  # another test failed beside the graded ones
+        return INFRASTRUCTURE  # a test that is not graded failed
     return STATUS[verdict.outcome]

@@ -1,4 +1,4 @@
-"""`gate doctor` and `gate fetch`: what this machine can serve, the command that fixes what is missing, a demo model."""
+"""`gate doctor` lists what this machine can serve; `gate fetch` fetches a demo model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parsers(commands: Any) -> None:
     """Add `doctor` and `fetch` to the subparsers of the command `gate`."""
     parser = commands.add_parser(
         "doctor",
-        help="say what this machine can serve and train, and what is missing",
+        help="list what this machine can serve and train, and what is missing",
         description="List what is installed, which checkpoints can be served here, and what to install for the others.",
         epilog="example:\n  gate doctor\n\nexit status 1: nothing can be served here",
     )
@@ -35,7 +35,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def examine() -> tuple[str, bool]:
-    """A table of what was found, and whether anything can be served here at all."""
+    """A table of software and hardware, and whether any checkpoint can be served here."""
     mlx, mlx_works = _mlx()
     llama, llama_works = _llama()
     hardware = machine.hardware()

@@ -64,7 +64,7 @@ def test_tool_repair_gives_an_adapter_that_preflight_lets_pass(tmp_path: Path) -
     adapter = trained(a_recipe(tmp_path, "tool_repair", slots))
     assert sound(adapter)
     again = sft(tmp_path / "recipe.toml")
-    assert "trained before" in again.stdout
+    assert "trained already" in again.stdout
 
 
 def test_function_calling(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Where a recipe's rows come from: one module a kind, each with `rows(recipe) -> list of chat rows`."""
+"""Makes a recipe's rows: one module per kind, each with `rows(recipe)`, which returns chat rows."""

@@ -1,7 +1,7 @@
-"""Rows of a repair are trained on only once their cases are contaminated: else these would go on counting as unseen.
+"""Refuses rows of a repair whose cases are not recorded as contaminated: they would still count as unseen.
 
-A repair's manifest lies beside its rows and names the cases and the registry. A registry that is named from the project
-is looked for there; one that is named by a whole path which is not on this machine cannot be asked.
+A repair's manifest is in the folder of its rows and names the cases and the registry. A relative path is that from the
+project; a registry with an absolute path that is not on this machine cannot be checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def check(rows: list[Path], project: Path) -> None:
         if manifest.get("command", [])[:2] != ["gate", "repair"] or not isinstance(cases, dict):
             continue
         if not registry.exists() and Path(manifest["registry"]).is_absolute():
-            print(f"{folder}: the registry {registry} is not here: whether its cases are contaminated is not known")
+            print(
+                f"{folder}: the registry {registry} is not here: whether its cases are contaminated cannot be checked"
+            )
         elif missing := sorted(str(cases[mark]) for mark in cases.keys() - contaminated.known(registry).keys()):
             raise RecipeError(
                 f"{folder}: {len(missing)} of its cases are not recorded in {contaminated.path(registry)}, the first "

@@ -1,12 +1,12 @@
-"""Answers of a teacher, kept only where they agree with the gold label.
+"""Rows of kind `distill`: answers of a teacher, kept only if they agree with the gold label.
 
 Teaches a small model to decide as a large one does, without the large one's mistakes. The teacher is any
-OpenAI-compatible server; what it has answered is kept in `<out>/teacher.jsonl`, so that a stopped run goes on.
+OpenAI-compatible server; its answers are stored in `<out>/teacher.jsonl`, so that a stopped run resumes.
 
     [data]
     rows = ["prompts.jsonl"]     # {"messages" or "prompt": …, "gold": …, "task": "…", "category": "…"}
     teacher = "http://127.0.0.1:8080/v1"
-    model = ""                   # the teacher's name, where its server has several
+    model = ""                   # the teacher's name, if its server has several
     max_tokens = 256
 """
 
@@ -37,21 +37,26 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def rows(recipe: Recipe) -> list[Json]:
-    """Chat rows with the teacher's answers, those that agree. What was dropped lies in `<out>/disagreed.jsonl`."""
-    asked = [_asked(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
-    known = AnswerFile(recipe.out / "teacher.jsonl", _Line)
+    """Chat rows with the teacher's answers that agree; the others are written to `<out>/disagreed.jsonl`.
+
+    Raises RecipeError for a wrong row, AskError if the teacher gives no answer.
+    """
+    questions = [_question(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
+    answers = AnswerFile(recipe.out / "teacher.jsonl", _Line)
     kept: list[Json] = []
     dropped: list[Json] = []
     with _teacher(recipe) as ask:
-        for row in asked:
+        for row in questions:
             key = _key(row["messages"], recipe)
-            answer = known.get(key)
+            answer = answers.get(key)
             if answer is None:
-                answer = known.keep(key, ask(row["messages"]))
+                answer = answers.keep(key, ask(row["messages"]))
             (kept if agrees(answer, row["gold"]) else dropped).append({**row, "answer": answer})
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dropped)
     (recipe.out / "disagreed.jsonl").write_text(text, encoding="utf-8")
-    print(f"the teacher agrees with {len(kept)} of {len(asked)} gold labels; the others: {recipe.out}/disagreed.jsonl")
+    print(
+        f"the teacher agrees with {len(kept)} of {len(questions)} gold labels; the others: {recipe.out}/disagreed.jsonl"
+    )
     return [
         {
             "messages": [*row["messages"], {"role": "assistant", "content": row["answer"]}],
@@ -62,19 +67,19 @@ def rows(recipe: Recipe) -> list[Json]:
 
 
 def agrees(answer: str, gold: Any) -> bool:
-    """The same JSON value, every key of a gold object, or the same words."""
+    """Is an answer the gold JSON value, an object with every key of a gold object, or the same words?"""
     if isinstance(gold, str):
         return words(answer) == words(gold)
     try:
-        given = json.loads(answer)
+        value = json.loads(answer)
     except ValueError:
         return False
-    if isinstance(gold, dict) and isinstance(given, dict):
-        return all(key in given and given[key] == value for key, value in gold.items())
-    return bool(given == gold)
+    if isinstance(gold, dict) and isinstance(value, dict):
+        return all(key in value and value[key] == label for key, label in gold.items())
+    return bool(value == gold)
 
 
-def _asked(value: Json, where: str) -> Json:
+def _question(value: Json, where: str) -> Json:
     messages = value.get("messages") or [{"role": "user", "content": value.get("prompt")}]
     if "gold" not in value or not all(isinstance(each.get("content"), str) for each in messages):
         raise RecipeError(f"{where}: a row needs `gold`, and `messages` or a `prompt`")
@@ -87,17 +92,17 @@ def _asked(value: Json, where: str) -> Json:
 
 
 class _teacher:  # noqa: N801 a context manager
-    """Asks the teacher; an answer that is none stops the run, for it can be asked again."""
+    """Asks the teacher; a faulty answer stops the run, which can be resumed."""
 
     def __init__(self, recipe: Recipe) -> None:
         address = str(recipe.data.get("teacher", ""))
         if not address.startswith(("http://", "https://")):
             raise RecipeError(f"{recipe.path}: [data] teacher: name an OpenAI-compatible URL, ending in /v1")
         self.limit = files.whole(recipe.data, "max_tokens", 256)
-        found = identify(address, served_name=str(recipe.data.get("model", "")))
+        served = identify(address, served_name=str(recipe.data.get("model", "")))
         recipe.out.mkdir(parents=True, exist_ok=True)
         start = Start(Path(recipe.out), 60, 8192, 1, lambda _text: None)
-        self.serving = runtime.for_kind(found.kind).start(found, start)
+        self.serving = runtime.for_kind(served.kind).start(served, start)
 
     def __enter__(self) -> Any:
         self.client = Client(self.serving.server, timeout=600)
@@ -110,10 +115,10 @@ class _teacher:  # noqa: N801 a context manager
     def ask(self, messages: list[Json]) -> str:
         reply = self.client.chat(messages, tools=[], max_tokens=self.limit)
         if reply.fault:
-            raise AskError(f"the teacher's answer is none: {reply.fault}; the answers so far are kept")
+            raise AskError(f"the teacher gave no usable answer: {reply.fault}; the answers so far are kept")
         return reply.content
 
 
 def _key(messages: list[Json], recipe: Recipe) -> str:
-    told = [messages, recipe.data.get("teacher"), recipe.data.get("model"), recipe.data.get("max_tokens")]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    request = [messages, recipe.data.get("teacher"), recipe.data.get("model"), recipe.data.get("max_tokens")]
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()

@@ -11,9 +11,12 @@ from trainers.recipe import Recipe, RecipeError
 
 
 def named(recipe: Recipe, key: str, *, needed: bool = True) -> list[Path]:
-    """The files under a key of [data], relative to the recipe. Raises RecipeError."""
-    given = recipe.data.get(key, [])
-    names = [given] if isinstance(given, str) else given
+    """The files named by a key of [data], relative to the recipe.
+
+    Raises RecipeError for a missing file, and for no file if one is `needed`.
+    """
+    names = recipe.data.get(key, [])
+    names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or (needed and not names):
         raise RecipeError(f"{recipe.path}: [data] {key}: name a file, or a list of files")
     paths = [recipe.path.parent / name for name in names]
@@ -24,18 +27,18 @@ def named(recipe: Recipe, key: str, *, needed: bool = True) -> list[Path]:
 
 def objects(paths: list[Path]) -> list[tuple[str, Json]]:
     """(file:line, object) of each line. Raises RecipeError."""
-    found = []
+    rows = []
     for path in paths:
         for row in training_rows.read(path):
             if row.fault:
                 raise RecipeError(f"{row.where}: {row.fault}")
-            found.append((row.where, row.value))
-    return found
+            rows.append((row.where, row.value))
+    return rows
 
 
 def whole(value: Any, key: str, default: int) -> int:
-    """A whole number above 0 of [data]. Raises RecipeError."""
-    given = value.get(key, default)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise RecipeError(f"[data] {key} must be a whole number above 0, not {given!r}")
-    return given
+    """The whole number above 0 under a key of [data]. Raises RecipeError."""
+    number = value.get(key, default)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise RecipeError(f"[data] {key} must be a whole number above 0, not {number!r}")
+    return number

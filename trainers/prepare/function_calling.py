@@ -1,7 +1,7 @@
-"""Rows of xLAM's shape (query, tools, answers) as chat with `tools` and structured calls.
+"""Rows of kind `function_calling`: xLAM's rows (query, tools, answers) as chat with `tools` and structured calls.
 
 Teaches a model to call functions that it has not seen: each row offers its own. The test split becomes a suite, so that
-base and tuned model are asked the same unseen rows.
+base and trained model are asked the same unseen rows.
 
     [data]
     rows = ["xlam.jsonl"]               # {"query": …, "tools": […] or JSON text, "answers": […] or JSON text}
@@ -22,20 +22,21 @@ from trainers.recipe import Recipe, RecipeError
 
 def rows(recipe: Recipe) -> list[Json]:
     """Chat rows, at most `most` of them. Raises RecipeError with file:line."""
-    found = [row(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
+    converted = [row(value, where) for where, value in files.objects(files.named(recipe, "rows"))]
     most = files.whole(recipe.data, "most", 1000)
-    return [found[number] for number in np.random.default_rng(recipe.train.seed).permutation(len(found))[:most]]
+    order = np.random.default_rng(recipe.train.seed).permutation(len(converted))
+    return [converted[number] for number in order[:most]]
 
 
 def row(value: Json, where: str) -> Json:
-    """One row of xLAM's shape as a chat row."""
+    """One of xLAM's rows as a chat row. Raises RecipeError."""
     try:
         chat = xlam.row(value)
     except CaseError as error:
-        raise RecipeError(f"{where}: is no row with query, tools and answers: {error}") from error
+        raise RecipeError(f"{where}: is not a row with query, tools and answers: {error}") from error
     calls = chat["messages"][-1]["tool_calls"]
     if not calls:
-        raise RecipeError(f"{where}: is no row with query, tools and answers: answers hold no call")
+        raise RecipeError(f"{where}: is not a row with query, tools and answers: answers has no call")
     category = "parallel" if len(calls) > 1 else "simple"
     return {"messages": chat["messages"], "tools": chat["tools"], "category": category}
 

@@ -1,11 +1,11 @@
-"""A person's way of speaking: chat rows as they are, one conversation a row.
+"""Rows of kind `persona`: chat rows unchanged, one conversation per row.
 
-Teaches a voice: direct, in few words, without filler. Two configurations stand in
-trainers/recipes/: `persona.toml` (LoRA, rank 32) and `persona_dora.toml` (DoRA, rank 8).
+Teaches a person's way of speaking. trainers/recipes/ has two configurations: `persona.toml` (LoRA, rank 32) and
+`persona_dora.toml` (DoRA, rank 8).
 
     [data]
     rows = ["voice.jsonl"]       # {"messages": […]}, prompt and completion, or ShareGPT's conversations (from, value)
-    system = ""                  # put before each conversation that has none
+    system = ""                  # prepended to each conversation that has none
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ def _row(value: Json, where: str, system: str) -> Json:
     messages = training.messages(value, training.form(value))
     if "conversations" in value:
         try:
-            said = value["conversations"]
-            messages = [{"role": SPEAKERS[each["from"]], "content": each["value"]} for each in said]
+            turns = value["conversations"]
+            messages = [{"role": SPEAKERS[each["from"]], "content": each["value"]} for each in turns]
         except (KeyError, TypeError) as error:
-            raise RecipeError(f"{where}: a conversation is a list of from and value: {error}") from error
+            raise RecipeError(
+                f"{where}: conversations must be a list of objects with from and value: {error}"
+            ) from error
     if not messages or messages[-1].get("role") != "assistant":
-        raise RecipeError(f"{where}: a conversation ends in the assistant's turn")
+        raise RecipeError(f"{where}: a conversation must end with an assistant turn")
     head = [{"role": "system", "content": system}] if system and messages[0].get("role") != "system" else []
     return {"messages": head + messages, "category": "short" if len(messages) <= 2 else "long"}

@@ -151,7 +151,7 @@ def test_a_key_in_the_repository_or_project_is_refused(
         (project.path / "pytest.ini").unlink()
     os.chdir(project.path)
     assert main(["seal", "fixtures/cases/calls.jsonl", "--key", "seal.key"]) == 4
-    assert "lies in the repository" in capsys.readouterr().err
+    assert "is in the repository" in capsys.readouterr().err
     assert not (project.path / "seal.key").exists()
 
 

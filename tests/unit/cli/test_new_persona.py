@@ -54,7 +54,7 @@ def test_four_files_are_made_and_the_next_steps_told(capsys: pytest.CaptureFixtu
     assert new("mine") == 0
     assert everything() == sorted(FILES)
     told = capsys.readouterr().out
-    assert all(f"made {name}" in told for name in FILES)
+    assert all(f"created {name}" in told for name in FILES)
     assert "at least 40" in told
 
 
@@ -122,7 +122,7 @@ def test_nothing_is_overwritten_and_nothing_else_written(name: str) -> None:
     """A test file of this name in another folder counts too: pytest could not import both."""
     Path(name).parent.mkdir(parents=True)
     Path(name).write_text("mine", encoding="utf-8")
-    with pytest.raises(CaseError, match="is there already"):
+    with pytest.raises(CaseError, match="exists already"):
         new("mine")
     assert everything() == [name]
     assert Path(name).read_text(encoding="utf-8") == "mine"
@@ -131,7 +131,7 @@ def test_nothing_is_overwritten_and_nothing_else_written(name: str) -> None:
 def test_a_dangling_link_is_a_file_too() -> None:
     Path(FILES[0]).parent.mkdir(parents=True)
     Path(FILES[0]).symlink_to("nowhere")
-    with pytest.raises(CaseError, match="is there already"):
+    with pytest.raises(CaseError, match="exists already"):
         new("mine")
 
 

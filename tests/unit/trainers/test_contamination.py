@@ -21,7 +21,7 @@ def test_rows_of_a_repair_need_contaminated_cases(tmp_path: Path, capsys: pytest
     contamination.check(rows, tmp_path)
     shutil.move(tmp_path / "registry", tmp_path / "elsewhere")
     contamination.check(rows, tmp_path)  # named by its whole path, which is not here
-    assert "whether its cases are contaminated is not known" in capsys.readouterr().out
+    assert "whether its cases are contaminated cannot be checked" in capsys.readouterr().out
     manifest.write_text(json.dumps(value | {"registry": "registry"}))
     with pytest.raises(
         RecipeError, match=r"1 of its cases are not recorded in .*contaminated\.jsonl, the first status"

@@ -17,7 +17,7 @@ from mlx_lm.models import gemma2, llama  # noqa: E402
 
 from gate.errors import GateError  # noqa: E402
 from trainers import batches, engine, state  # noqa: E402
-from trainers.loss import alone, loss_of  # noqa: E402
+from trainers.loss import has_separable_head, loss_of  # noqa: E402
 from trainers.model import prepared  # noqa: E402
 from trainers.recipe import Training  # noqa: E402
 from trainers.tokens import Turn  # noqa: E402
@@ -128,7 +128,7 @@ def test_what_is_trained_is_the_answer_and_no_pad_token() -> None:
     rows = [Turn((5, 6, 7, 8, 2), 3, "a"), Turn((9, 10, 11, 12, 13, 14, 2), 5, "b")]
     arrays = [mx.array(array) for array in batches.padded(rows, 4)]
     losses = [float(loss_of(model, *arrays, mx.array(1.0)).item())]
-    assert alone(model)
+    assert has_separable_head(model)
     losses.append(float(loss_of(model, *arrays, mx.array(1.0)).item()))
     wanted = 0.0
     for row in rows:
@@ -143,7 +143,7 @@ def test_a_model_that_caps_its_logits_is_asked_whole() -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64, "num_attention_heads": 4,
              "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": 48, "head_dim": 8}  # fmt: skip
     model = gemma2.Model(gemma2.ModelArgs(model_type="gemma2", **sizes))
-    assert not alone(model)
+    assert not has_separable_head(model)
     arrays = [mx.array(array) for array in batches.padded([Turn((5, 6, 7, 2), 2, "a")], 1)]
     assert math.isfinite(float(loss_of(model, *arrays, mx.array(1.0)).item()))
 

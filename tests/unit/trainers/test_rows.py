@@ -20,7 +20,7 @@ from trainers.batches import ordered, padded, width
 from trainers.prepare import function_calling, persona, tool_repair
 from trainers.prepare.__main__ import main, prepare
 from trainers.recipe import RecipeError
-from trainers.split import apart
+from trainers.split import is_distinct
 from trainers.tokens import Dropped, RowsError, Turn, turns
 
 DEMO = Path(__file__).parents[3] / "trainers" / "demo"
@@ -95,7 +95,7 @@ class TestSplit:
         said = {name: [row[0] for row in part] for name, part in parts.items()}
         for name, others in (("train", ("valid", "test")), ("valid", ("test",))):
             for other in others:
-                assert all(apart(said[name], said[other])) or not said[other]
+                assert all(is_distinct(said[name], said[other])) or not said[other]
 
     def test_groups_go_through_others(self) -> None:
         texts = ["the quick brown fox jumps over it", "The quick brown fox jumps over it!", "something else entirely"]
@@ -170,7 +170,9 @@ class TestTurns:
         )
         assert len(kept) == 1
         assert [each.where.rpartition(":")[2] for each in dropped] == ["1", "2", "3"]
-        for each, why in zip(dropped, ("100 are allowed", "no stop token", "no assistant turn"), strict=True):
+        for each, why in zip(
+            dropped, ("100 are allowed", "does not end in a stop token", "no assistant turn"), strict=True
+        ):
             assert why in each.why
 
     def test_nothing_left_and_a_broken_line_stop_it(self, tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ class TestPrepare:
 
     @pytest.mark.parametrize("answers", ["[", "[]", "{}", None])
     def test_a_row_that_is_none_is_named(self, answers: Any) -> None:
-        with pytest.raises(RecipeError, match="x:1: is no row"):
+        with pytest.raises(RecipeError, match="x:1: is not a row"):
             function_calling.row({"query": "a", "tools": [], "answers": answers}, "x:1")
 
     def test_sharegpt_becomes_chat(self, tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ class TestPrepare:
     ) -> None:
         a_recipe(tmp_path, kind="magic")
         assert main([str(tmp_path / "recipe.toml")]) == 4
-        assert "known are tool_repair" in capsys.readouterr().err
+        assert "expected one of tool_repair" in capsys.readouterr().err
         a_recipe(tmp_path, '[data]\nrows = "no.jsonl"')
         assert main([str(tmp_path / "recipe.toml")]) == 4
 

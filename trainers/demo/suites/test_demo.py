@@ -1,4 +1,4 @@
-"""Five household tools: requests are answered by exactly the right call, and talk in words."""
+"""Requests for one of five household tools are answered by exactly the right call, and small talk in words."""
 
 import pytest
 
