@@ -126,7 +126,7 @@ def _decode(checkpoint: Checkpoint, count: int) -> float:
         for prompt in prompts:
             _asked(client, prompt, 1)
         begun = time.perf_counter()
-        usages = parallel.each(lambda prompt: _asked(client, prompt, GENERATED), prompts, at_once=count)
+        usages = parallel.map(lambda prompt: _asked(client, prompt, GENERATED), prompts, at_once=count)
         seconds = time.perf_counter() - begun
         return float(sum(usage["completion_tokens"] for usage in usages)) / seconds
 
