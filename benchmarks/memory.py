@@ -37,11 +37,11 @@ from trainers import engine
 from trainers.model import prepared
 from trainers.recipe import Training
 from trainers.tokens import Turn
-told = json.loads(sys.argv[1])
-training = Training(**told["training"] | {"modules": tuple(told["training"]["modules"])})
-model, config = load_model(Path(told["base"]))
+settings = json.loads(sys.argv[1])
+training = Training(**settings["training"] | {"modules": tuple(settings["training"]["modules"])})
+model, config = load_model(Path(settings["base"]))
 chance = np.random.default_rng(0)
-rows = [Turn(tuple(chance.integers(5, 900, size=told["length"] + 1).tolist()), 5, "x") for n in range(12)]
+rows = [Turn(tuple(chance.integers(5, 900, size=settings["length"] + 1).tolist()), 5, "x") for n in range(12)]
 prepared(model, training)
 folder = Path(tempfile.mkdtemp())
 mx.reset_peak_memory()
@@ -97,9 +97,9 @@ def grid() -> list[tuple[str, Training, int]]:
 
 def measured(base: Path, training: Training, length: int) -> int:
     """Bytes at the peak of a run."""
-    told = {"base": str(base), "training": asdict(training), "length": length}
+    settings = {"base": str(base), "training": asdict(training), "length": length}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(told)],
+        [sys.executable, "-c", RUN, json.dumps(settings)],
         env=platform.model_environment(offline=True),
         capture_output=True,
         text=True,
@@ -143,11 +143,11 @@ def fitted(rows: list[dict[str, Any]], out: Path | None) -> None:
     weights = dict(zip(names, (found / scale).tolist(), strict=True))
     table = []
     for n, row in enumerate(rows):
-        told = row["weights"] + sum(weights[key] * row["features"][key] for key in names)
+        estimated = row["weights"] + sum(weights[key] * row["features"][key] for key in names)
         training = row["training"]
         table.append([row["model"], training.type, training.rank, training.layers, training.batch, row["length"],
-                      "yes" if training.checkpoint else "", f"{row['peak'] / 1e9:.3f}", f"{told / 1e9:.3f}",
-                      f"{100 * (told / row['peak'] - 1):+.1f} %", "left out" if n % 3 == 2 else ""])  # fmt: skip
+                      "yes" if training.checkpoint else "", f"{row['peak'] / 1e9:.3f}", f"{estimated / 1e9:.3f}",
+                      f"{100 * (estimated / row['peak'] - 1):+.1f} %", "left out" if n % 3 == 2 else ""])  # fmt: skip
     head = ["model", "type", "rank", "layers", "batch", "length", "checkpoint", "measured GB", "estimated", "off", ""]
     text = tabulate(table, head, tablefmt="github", disable_numparse=True)
     print(text, json.dumps(weights, indent=1), sep="\n\n")

@@ -47,9 +47,9 @@ def main() -> None:
         command = [sys.executable, "-c", COMMAND, "proxy", "--to", f"http://127.0.0.1:{direct}/v1"]
         command += ["--save", str(Path(folder) / "saved.jsonl")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            told = process.stdout.readline() if process.stdout else ""
+            line = process.stdout.readline() if process.stdout else ""
             print(f"load average {os.getloadavg()[0]:.1f}; {args.rounds} rounds, {args.words} events a stream")
-            _measure(direct, int(told.split(":")[2].split("/")[0]), args.rounds)
+            _measure(direct, int(line.split(":")[2].split("/")[0]), args.rounds)
             process.send_signal(signal.SIGINT)
     server.terminate()
 
@@ -108,12 +108,12 @@ def _whole(got: bytes, *, stream: bool) -> bool:
     return bool(body) and len(body) >= int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
 
 
-def _instant(told: Connection, words: int) -> None:
+def _instant(ports: Connection, words: int) -> None:
     """Serve at once: a plain answer in one write, a streamed one in a write for each event."""
-    asyncio.run(_serve(told, words))
+    asyncio.run(_serve(ports, words))
 
 
-async def _serve(told: Connection, words: int) -> None:
+async def _serve(ports: Connection, words: int) -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "word " * words}, "finish_reason": "stop"}
     body = json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
     plain = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -134,7 +134,7 @@ async def _serve(told: Connection, words: int) -> None:
                 writer.write(plain)
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    told.send(server.sockets[0].getsockname()[1])
+    ports.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

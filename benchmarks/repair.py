@@ -77,8 +77,8 @@ def _report(fixtures: Path) -> Report:
     one = Result("t", "", "dev", False, False, ("wrong",), "?", {}, (REPLY,), "model")
     sealed = {"asked": "", "expect": {}, "why": (), "stage": ""}
     results = [replace(one, case=case.id, split=case.split) for case in file.cases]
-    told = tuple(result if result.split == "dev" else replace(result, **sealed) for result in results)
-    return Report(GRADED, MADE, (contract,), told, (), ())
+    shown = tuple(result if result.split == "dev" else replace(result, **sealed) for result in results)
+    return Report(GRADED, MADE, (contract,), shown, (), ())
 
 
 def main() -> None:
@@ -92,9 +92,9 @@ def main() -> None:
         folder = Path(name)
         fixtures = project(folder, args.cases)
         most, each = str(args.rows), str(args.rows // (args.cases // 2))
-        told = ["repair", str(folder / "report.json"), "-o", str(folder / "out"), "--fixtures", str(fixtures)]
-        told += ["--variants", each, "--most", most, "--registry", str(folder / "registry"), "--keep", "0"]
-        asked, shown = commands.parse_args(told), io.StringIO()
+        command = ["repair", str(folder / "report.json"), "-o", str(folder / "out"), "--fixtures", str(fixtures)]
+        command += ["--variants", each, "--most", most, "--registry", str(folder / "registry"), "--keep", "0"]
+        asked, shown = commands.parse_args(command), io.StringIO()
         begun, worked = time.perf_counter(), time.process_time()
         with contextlib.redirect_stdout(shown):
             status = asked.run(asked)

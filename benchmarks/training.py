@@ -49,18 +49,18 @@ from trainers import engine
 from trainers.model import prepared
 from trainers.recipe import Training
 from trainers.tokens import turns
-told = json.loads(sys.argv[1])
-model, tokenizer = load(told["model"])[:2]
+settings = json.loads(sys.argv[1])
+model, tokenizer = load(settings["model"])[:2]
 training = Training(rank=8, scale=20.0, rate=1e-4, schedule="constant", warmup=0.0, decay=0.0, clip=1e9, batch=4,
-                    steps=told["iters"], length=2048, evaluate=10**6, save=10**6, patience=10**7)
-train, _ = turns(Path(told["data"]) / "train.jsonl", tokenizer, length=2048, every=True)
+                    steps=settings["iters"], length=2048, evaluate=10**6, save=10**6, patience=10**7)
+train, _ = turns(Path(settings["data"]) / "train.jsonl", tokenizer, length=2048, every=True)
 prepared(model, training)
 engine.REPORT = 1
 times, losses, valid = [], [], []
 def tell(line):
     if "loss" in line: times.append(time.perf_counter()); losses.append(line["loss"])
     if "valid" in line: valid.append(line["valid"])
-folder = Path(told["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
+folder = Path(settings["adapter_path"]); folder.mkdir(parents=True, exist_ok=True)
 engine.train(model, engine.Data(train, train[:4], "x"), training, folder, {}, engine.Hooks(record=tell))
 print("TIMES", json.dumps([times, losses, valid]))
 """
@@ -79,10 +79,10 @@ def rows(folder: Path, lengths: list[int]) -> None:
         (folder / f"{name}.jsonl").write_text("".join(lines if name == "train" else lines[:4]))
 
 
-def timed(script: str, told: dict[str, object]) -> tuple[list[float], list[float], list[float]]:
+def timed(script: str, settings: dict[str, object]) -> tuple[list[float], list[float], list[float]]:
     """Seconds of each step after the warm-up, every loss, and the losses on four rows before and after."""
     done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(told)],
+        [sys.executable, "-c", script, json.dumps(settings)],
         env=platform.model_environment(offline=True),
         capture_output=True,
         text=True,
@@ -116,14 +116,14 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     rows(folder, lengths)
-                    told = {
+                    settings = {
                         "model": base, "train": True, "data": name, "iters": args.steps, "batch_size": 4,
                         "num_layers": -1, "learning_rate": 1e-4, "steps_per_report": 1, "steps_per_eval": 10**6,
                         "save_every": 10**6, "val_batches": 1, "mask_prompt": True, "optimizer": "adamw",
                         "optimizer_config": {"adamw": {"weight_decay": 0.0}}, "adapter_path": str(folder / "out"),
                     }  # fmt: skip
                     begun = time.perf_counter()
-                    steps, losses, valid = timed(script, told)
+                    steps, losses, valid = timed(script, settings)
                     pair.append(sum(steps) / len(steps))
                     curves.append(losses)
                     seen.append(valid)

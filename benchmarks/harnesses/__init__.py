@@ -1,1 +1,1 @@
-"""The gate beside other harnesses: the same questions, the same server, the same machine, in turns."""
+"""Compares the gate with other harnesses: the same questions, the same server, the same machine, in turns."""

@@ -1,6 +1,6 @@
 """Compares the gate with other harnesses on the same questions and server: seconds, requests and tokens of each.
 
-    python -m benchmarks.harnesses --server scripted --cases 10000             what each costs beside the model
+    python -m benchmarks.harnesses --server scripted --cases 10000             what each costs without the model
     python -m benchmarks.harnesses --server llama --model model.gguf --slots 4
     python -m benchmarks.harnesses --server mlx --model DIR [--adapter DIR] [--without-seed]
     python -m benchmarks.harnesses --server scripted --only gate,openai --gate="" --gate="-n 2"
@@ -8,14 +8,14 @@
 A round runs each harness once, one after the other (A B C, A B C, …), each against a server started for it alone, so
 that nobody finds a cache that another has filled. The time of a run is that of its process, from start to end: its
 imports, its questions, its scoring, its report; not the server's start. All ask through a relay on loopback
-(relay.py), which tells afterwards how many requests there were, how many tokens they had and how many of these had to
+(relay.py), which shows afterwards how many requests there were, how many tokens they had and how many of these had to
 be computed, and whether each asked exactly the cases' messages, tools and max_tokens.
 
 Every harness is used as its own documentation advises, with its default concurrency: peers/ holds what a user of it
 would write, and says where that is documented. Retries and caches of replies are off. The first call installs the
 others into --peers (some 3.5 GB, most of it promptfoo's).
 
-A real server is asked the cases of suites/hermes, or of other --suites (trainers/demo/suites has 48); beside it stands
+A real server is asked the cases of suites/hermes, or of other --suites (trainers/demo/suites has 48); next to it stands
 the least time that it can need (limit.py). A scripted one answers generated cases at once. mlx_lm.server takes a
 request with a seed by itself and those without in batches: the gate leaves the seed out where it may, and
 --without-seed lets the others do so, too.

@@ -62,7 +62,7 @@ class Harness:
     version: str
     command: Callable[[Place], Sequence[str]]
     hits: Callable[[Place], tuple[int, int]]
-    """Hits and cases scored, once it has run. Raises OSError, ValueError or KeyError where it has told none."""
+    """Hits and cases scored, once it has run. Raises OSError, ValueError or KeyError if it reported none."""
     fine: tuple[int, ...] = (0,)
     """Exit statuses that mean that it ran: misses are no error."""
 
@@ -129,8 +129,8 @@ def _promptfoo(program: Sequence[str]) -> Harness:
 
 
 def _told(place: Place) -> tuple[int, int]:
-    told = json.loads((place.folder / "hits.json").read_text(encoding="utf-8"))
-    return told["hits"], told["asked"]
+    result = json.loads((place.folder / "hits.json").read_text(encoding="utf-8"))
+    return result["hits"], result["asked"]
 
 
 def _counted(place: Place) -> tuple[int, int]:

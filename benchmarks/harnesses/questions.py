@@ -39,7 +39,7 @@ class Questions:
 def of_suites(suites: Path, folder: Path, count: int | None, sampling: Json) -> Questions:
     """The first `count` cases that a folder of suites asks, from its files in turns, one at least of each; None: all.
 
-    It is a folder suites/ with fixtures/ beside it, or lies in one. Raises GateError where it is not.
+    It is a folder suites/ next to fixtures/, or is in one. Raises GateError if not.
     """
     root = next((each.parent for each in (suites, *suites.parents) if each.name == "suites"), None)
     if root is None or not (root / "fixtures/cases").is_dir():

@@ -114,16 +114,16 @@ def _event(wire: h11.Connection) -> object:
 
 def _usage(answer: bytes) -> Json:
     lines = [line.removeprefix(b"data:") for line in answer.splitlines() if line.startswith(b"data:")]  # a stream
-    told = next((usage for line in reversed(lines or [answer]) if (usage := _told(_object(line)))), {})
-    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    counts = next((usage for line in reversed(lines or [answer]) if (usage := _usage_of(_object(line)))), {})
+    cached = (counts.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return {
-        "prompt_tokens": told.get("prompt_tokens", 0),
+        "prompt_tokens": counts.get("prompt_tokens", 0),
         "cached_tokens": cached,
-        "completion_tokens": told.get("completion_tokens", 0),
+        "completion_tokens": counts.get("completion_tokens", 0),
     }
 
 
-def _told(answer: Json) -> Json:
+def _usage_of(answer: Json) -> Json:
     """The usage of an answer; llama-server's own /completion uses other names."""
     if "tokens_evaluated" not in answer:
         usage: Json = answer.get("usage") or {}

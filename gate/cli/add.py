@@ -203,12 +203,8 @@ def _show(draft: Draft) -> None:
 
 def _show_line(name: str, text: str) -> None:
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text):,} characters)"
-    print("\n".join(f"  {clean(head):10} {clean(line)}" for head, line in _headed(name, shown)))
-
-
-def _headed(name: str, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.split("\n")):
-        yield ("" if number else name), line
+    for number, line in enumerate(shown.split("\n")):
+        print(f"  {clean('' if number else name):10} {clean(line)}")
 
 
 def _print_result(args: argparse.Namespace, name: str, kept: Sequence[Draft], before: Sequence[Placed]) -> None:

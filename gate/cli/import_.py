@@ -120,7 +120,7 @@ def _bfcl(args: argparse.Namespace) -> int:
     rows = list(bfcl.read(args.source))
     if unknown := set(args.category) - {category for category, _ in rows}:
         names = ", ".join(dict.fromkeys(category for category, _ in rows))
-        raise CaseError(f"--category {sorted(unknown)[0]}: there is none of this name; there are {names}")
+        raise CaseError(f"--category {sorted(unknown)[0]}: unknown category; known are {names}")
     return _imported(((name, row) for name, row in rows if not args.category or name in args.category), args)
 
 
@@ -185,7 +185,7 @@ def _checked(row: Json, split: str, seen: dict[str, str]) -> Json | Refused:
     case |= {"split": side} | {key: row[key] for key in ("tags", "source") if key in row}
     where = str(row.get("source") or row.get("id"))
     question, named = f"{asked} {_digest(row.get('tools'))}", f"id {row.get('id')}"
-    for key, why in ((question, "the same question with the same tools stands twice"), (named, "its id stands twice")):
+    for key, why in ((question, "the same question with the same tools occurs twice"), (named, "its id occurs twice")):
         if key in seen:
             return Refused(where, why, f"first {seen[key]}")
     if refused := _fault(case, where):
@@ -202,8 +202,10 @@ def _fault(case: Json, where: str) -> Refused | None:
     except UnicodeEncodeError as error:
         return Refused(where, "half of a surrogate pair, which is not text", f"U+{ord(error.object[error.start]):04X}")
     except CaseError as error:
-        expected = "its expected call is none that its tools allow"
-        return Refused(where, expected if ": expect: " in str(error) else "gate loads no such case", str(error))
+        expected = "its tools do not allow the expected call"
+        return Refused(
+            where, expected if ": expect: " in str(error) else "the gate does not load this case", str(error)
+        )
     return Refused(where, "its own expected call would be a miss", missed) if missed else None
 
 

@@ -14,6 +14,8 @@ from gate.errors import GateError
 from gate.models.serving.process import versions
 from gate.system import platform as machine
 
+PACKAGES = ("mlx", "mlx-lm", "transformers", "openai", "pytest", "pytest-xdist")
+
 
 def add_parsers(commands: Any) -> None:
     """Add `doctor` and `fetch` to the subparsers of the command `gate`."""
@@ -44,7 +46,7 @@ def examine() -> tuple[str, bool]:
         ("python", platform.python_version(), ""),
         ("machine", f"{hardware.platform} {hardware.machine}", hardware.processor),
         ("memory", f"{hardware.memory / 2**30:.0f} GiB", f"{hardware.cores} cores"),
-        *((name, version or "missing", "") for name, version in _versions().items()),
+        *((name, version or "missing", "") for name, version in versions(*PACKAGES).items()),
         ("MLX device", *mlx),
         ("BLAS for MLX", *_blas()),
         ("llama-server", *llama),
@@ -64,10 +66,6 @@ def _fetch(_: argparse.Namespace) -> int:
     for path in demo.fetch(progress=True):
         print(path)
     return 0
-
-
-def _versions() -> dict[str, str | None]:
-    return versions("mlx", "mlx-lm", "transformers", "openai", "pytest", "pytest-xdist")
 
 
 def _mlx() -> tuple[tuple[str, str], bool]:

@@ -1,4 +1,4 @@
-"""Functions never seen before are called as the Berkeley Function Calling Leaderboard wants them, or not at all."""
+"""Unseen functions are called as the Berkeley Function Calling Leaderboard expects, and none is called if none fits."""
 
 import pytest
 

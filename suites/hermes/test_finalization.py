@@ -1,4 +1,4 @@
-"""Once a tool's result is there, the answer tells what it says and calls nothing more."""
+"""After a tool's result, the answer states what the result says and calls no tool."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A request that names a tool, a command or a file but wants words is answered in words."""
+"""A request that mentions a tool, a command or a file but asks for an explanation is answered in words."""
 
 import pytest
 

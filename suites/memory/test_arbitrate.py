@@ -1,4 +1,4 @@
-"""A new fact updates or deletes the stored memory that it contradicts, and a duplicate in other words changes none."""
+"""A new fact updates or deletes the stored memory that it contradicts, and a paraphrased duplicate changes none."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The direct voice: an order or a decision that moves the matter on, casual, without filler."""
+"""Answers sound like the direct persona: an order or a decision that moves the matter on, casual, no filler."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The keeper of a small museum: whole unhurried sentences about a thing that can be seen, and never an order."""
+"""Answers sound like a museum keeper: whole, calm sentences about a thing that can be seen, and never an order."""
 
 from pathlib import Path
 

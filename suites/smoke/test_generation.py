@@ -1,4 +1,4 @@
-"""Plain prompts are answered by prose that is there, stops by itself, shows no special token and does not loop.
+"""Plain prompts are answered by prose that is not empty, stops by itself, shows no special token and does not loop.
 
 A loop is measured by seq-rep-4 (Welleck et al. 2020) and by a repeated end (Holtzman et al. 2020): see repetition.py.
 """

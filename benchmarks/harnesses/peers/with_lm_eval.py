@@ -4,7 +4,7 @@
 
 Concurrency: num_concurrent=1, the default, and what the README's example for local servers has ("Model APIs and
 Inference Servers"; docs/API_guide.md). One attempt (max_retries=1 is tenacity's count of attempts).
-The model as it stands returns the text alone: docs/API_guide.md, "Implementing Your Own API Model", says to override
+The stock model returns the text alone: docs/API_guide.md, "Implementing Your Own API Model", says to override
 `parse_generations`. Its tasks have one set of generation settings: docs/new_task_guide.md, ConfigurableTask, whose
 `construct_requests` gives each row its own tools and max_tokens. Its own tasks are left out of the index
 (`include_defaults`), which saves it some seconds.
@@ -30,7 +30,7 @@ ASKED = task.given()
 
 
 class CallingModel(LocalChatCompletion):
-    """The chat model, telling the calls of an answer beside its text. An error of the server is an empty answer."""
+    """The chat model, returning calls in addition to the text of an answer. A server error is an empty answer."""
 
     def model_call(self, *positional: Any, **named: Any) -> Any:
         try:

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-# (it is run by path: task and scoring lie beside it)
+# (it is run by path: task and scoring are in the same folder)
 """No harness: the openai client in a plain loop, one request after the other, as its README begins.
 
 https://github.com/openai/openai-python#usage: `client.chat.completions.create(…)`. Its two retries are off.

@@ -324,7 +324,7 @@ class TestChat:
             (a_chat(called('{"a":' * 60 + "1" + "}" * 60), words("x")), "arguments are no value that can be compared"),
             (a_chat(called('{"a": NaN}')), "arguments are no JSON"),
             (a_chat(called([])), "arguments are no object"),
-            (a_chat(called("{}")), "its expected call is none that its tools allow"),
+            (a_chat(called("{}")), "its tools do not allow the expected call"),
             (a_chat(called("{}"), tools=[{"type": "custom", "custom": {}}]), "a tool that is no function"),
             (a_chat(words("x"), tools=[{"type": "function", "function": {"name": "a b"}}]), "the OpenAI API refuses"),
             (a_chat(words("x"), tools=[{"type": "function", "function": {"name": "a\x1b"}}]), "the OpenAI API refuses"),
