@@ -1,8 +1,8 @@
-"""What can go wrong, and whose turn it is to mend it.
+"""What can go wrong, and whose turn it is to fix it.
 
     GateError
     ├── CaseError         a case file, a tools file or a marker is wrong: names file:line
-    ├── CheckpointError   a path is no checkpoint that can be graded
+    ├── CheckpointError   a path is not a checkpoint that can be graded
     ├── FetchError        the demo model could not be fetched or is not the one expected
     ├── ServeError        a server could not be started, is not ours, or died
     │   └── MissingError  the program that would serve is not installed
@@ -15,7 +15,7 @@
     ├── PolicyError       pyproject.toml asks for what there is not, or the suites cannot be read (gate.registry.policy)
     └── PromotionError    the checkpoint may not be promoted (gate.registry.promote)
 
-Every message says what was found and what to do. A model that answers badly is no error:
+Every message says what was found and what to do. A model that answers badly is not an error:
 it is a Reply, and the verdict counts it.
 """
 
@@ -32,7 +32,7 @@ class CaseError(GateError):
 
 
 class CheckpointError(GateError):
-    """A path is no checkpoint that can be graded."""
+    """A path is not a checkpoint that can be graded."""
 
 
 class FetchError(GateError):

@@ -1,6 +1,6 @@
 """Statistics of small suites: exact where a formula is, else with a fixed seed, so that the same data say the same.
 
-A count that cannot be, a rate outside 0..1 or a value that is no number is a ValueError that says what was found.
+A count that cannot be, a rate outside 0..1 or a value that is not a number is a ValueError that says what was found.
 Rates, levels (alpha) and p values are shares, 0..1. No normal approximation below a few hundred cases but `wilson`,
 which is for comparing with other tools: Bowyer, Aitchison and Ivanova, arXiv 2503.01747.
 """

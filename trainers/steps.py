@@ -33,7 +33,7 @@ from trainers.recipe import Recipe
 from trainers.sft import folder_of
 
 MARKER = ".done.json"
-"""Hidden, so that it is no part of the checkpoint in its folder (gate.checkpoints.checkpoint.files)."""
+"""Hidden, so that it is not a part of the checkpoint in its folder (gate.checkpoints.checkpoint.files)."""
 BEGUN = ".begun.json"
 """In the folder of a step that resumes: the fingerprint with which it was started."""
 STOPPED = 130

@@ -31,7 +31,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A line that is no case; line 0 is the file."""
+    """A line that is not a case; line 0 is the file."""
 
     file: str
     line: int
@@ -51,7 +51,7 @@ def named(file: str, fixtures: Path) -> str:
 def sealed(name: str, fixtures: Path) -> bool:
     """Can a case file be read with a key alone?"""
     path = fixtures / "cases" / name
-    return sealing.there(path) != path and sealing.there(path).is_file()
+    return sealing.resolve(path) != path and sealing.resolve(path).is_file()
 
 
 def read(names: Iterable[str], fixtures: Path) -> tuple[list[Placed], list[Unread]]:

@@ -40,7 +40,9 @@ def messages(row: Json) -> tuple[list[Json], list[Json]]:
         (row[key] for key in ("messages", "conversations", "conversation") if isinstance(row.get(key), list)), None
     )
     if not given or not all(isinstance(turn, dict) for turn in given):
-        raise CaseError(f"is no conversation: neither messages nor conversations; its keys are {show(list(row), 80)}")
+        raise CaseError(
+            f"is not a conversation: neither messages nor conversations; its keys are {show(list(row), 80)}"
+        )
     if isinstance(row.get("system"), str) and row["system"]:
         given = [{"role": "system", "content": row["system"]}, *given]
     tools = _listed(row.get("tools")) or [{"function": each} for each in _listed(row.get("functions"))]

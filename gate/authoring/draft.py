@@ -17,8 +17,8 @@ from pathlib import Path
 
 from gate.authoring import reading, sources
 from gate.authoring.importers.openai_chat import literal, tool
-from gate.authoring.redaction.consistency import advice, misfit, taken
-from gate.authoring.redaction.redactor import Redactor, plain
+from gate.authoring.redaction.consistency import advice, misfit, replacements
+from gate.authoring.redaction.redactor import Redactor, redacted
 from gate.authoring.satisfiable import contradiction, unreachable
 from gate.authoring.sources import Captured
 from gate.cases import loader
@@ -121,10 +121,10 @@ def draft(each: Captured, given: Options, file: str, ids: Sequence[str]) -> Draf
         redactors.append(Redactor(edited))
         before, row = edited, redactors[1].value(edited)
     case = _still_fit(before, row, given.fixtures, ids, redactors)
-    if why := misfit(asked, row, taken(redactors)):
+    if why := misfit(asked, row, replacements(redactors)):
         raise CaseError(f"case {case.id!r}: {why}; {advice(redactors)}")
-    line, told = json.dumps(row, ensure_ascii=False), [line for each in redactors for line in each.told()]
-    return Draft(line, case, plain(each.where), did["calls"], did["content"], tuple(did["why"]), tuple(told))
+    line, told = json.dumps(row, ensure_ascii=False), [line for each in redactors for line in each.summary()]
+    return Draft(line, case, redacted(each.where), did["calls"], did["content"], tuple(did["why"]), tuple(told))
 
 
 def expectation(expect: Json) -> str:
@@ -211,7 +211,7 @@ def _checked(row: Json, fixtures: Path, ids: Sequence[str]) -> Case:
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise CaseError("half of a surrogate pair, which is no text") from error
+        raise CaseError("half of a surrogate pair, which is not a text") from error
     case = loader.parse(row, fixtures)
     if case.id in ids:
         raise CaseError(f"id {case.id!r} is taken by another case: give it another --id")
@@ -225,7 +225,7 @@ def _still_fit(before: Json, row: Json, fixtures: Path, ids: Sequence[str], reda
     try:
         return _checked(row, fixtures, ids)
     except CaseError as error:
-        if before == row or not taken(redactors) or _is_wrong(before, fixtures, ids):
+        if before == row or not replacements(redactors) or _is_wrong(before, fixtures, ids):
             raise
         raise CaseError(f"{error}: redaction did this; {advice(redactors)}, or loosen the tool's schema") from error
 
@@ -263,7 +263,7 @@ def _edited(row: Json, told: str, fixtures: Path, ids: Sequence[str]) -> Json | 
                 return value
             except CaseError as error:
                 if after.strip() == text.strip() and head.startswith("# error"):
-                    raise CaseError(f"the editor changed nothing, and this is no valid case: {error}") from error
+                    raise CaseError(f"the editor changed nothing, and this is not a valid case: {error}") from error
                 head, text = f"# error: {one_line(str(error), 500)}", after
 
 

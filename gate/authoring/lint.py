@@ -52,10 +52,10 @@ def lint(files: Sequence[str], fixtures: Path, registry: Path) -> tuple[str, int
         raise CaseError(f"{fixtures / 'cases'}: holds no case file: name the folder above cases/ with --fixtures")
     chosen = list(dict.fromkeys(places.named(file, fixtures) for file in files)) or names
     if unknown := [name for name in chosen if name not in names]:
-        raise CaseError(f"{unknown[0]}: is no case file under {fixtures / 'cases'}; there are {', '.join(names)}")
+        raise CaseError(f"{unknown[0]}: is not a case file under {fixtures / 'cases'}; there are {', '.join(names)}")
     placed, unread = places.read(names, fixtures)
     findings = [*_twice(names, fixtures), *map(_unread, unread), *judged(placed)]
-    findings += _replacing_nothing(placed, contaminated.known(registry))
+    findings += _replacing_nothing(placed, contaminated.recorded(registry))
     findings = [each for each in findings if each.file in chosen]
     errors = sum(each.severity == ERROR for each in findings)
     counts = f"{errors} errors, {len(findings) - errors} warnings in {len(chosen)} files"
@@ -72,7 +72,7 @@ def _twice(names: Sequence[str], fixtures: Path) -> Iterator[Finding]:
 def _unread(each: Unread) -> Finding:
     """A sealed file may be well where there is no key; with the key that is there it must open."""
     if each.sealed and (key := sealing.key_path()).is_file():
-        why = f"does not open with the key {key}, or is no case file: bring its own key, or seal it again"
+        why = f"does not open with the key {key}, or is not a case file: bring its own key, or seal it again"
         return Finding(ERROR, each.file, each.line, why)
     return Finding(WARN if each.sealed else ERROR, each.file, each.line, each.why)
 
@@ -125,7 +125,7 @@ def _replaced(placed: Sequence[Placed]) -> Iterator[Finding]:
         given = each.row.get("replaces", [])
         for name in [given] if isinstance(given, str) else given:
             if name not in ids or name == each.case.id:
-                what = f"replaces {name!r}, which is {'itself' if name in ids else 'no case of any file'}"
+                what = f"replaces {name!r}, which is {'itself' if name in ids else 'not a case of any file'}"
                 yield Finding(ERROR, each.file, each.line, f"{each.case.id}: {what}")
 
 

@@ -152,7 +152,7 @@ def _answers(messages: list[Json], *, every: bool, turn: int | None) -> list[tup
 def _pair(row: Json, where: str) -> Captured:
     request, response = row.get("request"), row.get("response")
     if not isinstance(request, dict) or not isinstance(response, dict):
-        raise CaseError('is no pair of {"request": {…}, "response": {…}}' + f"; its keys are {show(list(row), 80)}")
+        raise CaseError('is not a pair of {"request": {…}, "response": {…}}' + f"; its keys are {show(list(row), 80)}")
     tools = request.get("tools") or [{"function": each} for each in request.get("functions") or []]
     asked = question(request.get("messages"), tools, where)
     status = row.get("status", 200)
@@ -244,7 +244,7 @@ def _lines(lines: Iterable[str], name: str, line: int | None) -> Iterator[tuple[
 
 
 def _torn(text: str, error: CaseError) -> CaseError:
-    """What a kill has left of a line of gate proxy is no mistake of whoever has the file."""
+    """What a kill has left of a line of gate proxy is not a mistake of whoever has the file."""
     if not text.startswith(SAVED):
         return error
     place = str(error).partition(": not JSON")[0]

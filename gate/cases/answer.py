@@ -48,7 +48,7 @@ def value(content: str) -> Any:
 
 
 def _spoken(content: str) -> str:
-    """A text without the reasoning that a server has left in it: what was only thought is no answer."""
+    """A text without the reasoning that a server has left in it: what was only thought is not an answer."""
     return content.rpartition("</think>")[2].partition("<think>")[0]
 
 

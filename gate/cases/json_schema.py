@@ -64,7 +64,7 @@ def pattern_matches(pattern: str, text: str, *, full: bool) -> bool:
 
 
 def pattern_problem(pattern: Any) -> str:
-    """Why this is no pattern that can be used; empty when it is one."""
+    """Why this is not a pattern that can be used; empty when it is one."""
     if not isinstance(pattern, str) or not pattern:
         return f"expected a pattern, found {show(pattern)}"
     if _SURELY_PATTERN.fullmatch(pattern):
@@ -92,7 +92,7 @@ def schema_errors(schema: Json, value: Any) -> list[ValidationError]:
 
 
 def schema_problem(schema: Any) -> str:
-    """Why this is no JSON Schema that can be used; empty when it is one."""
+    """Why this is not JSON Schema that can be used; empty when it is one."""
     if not isinstance(schema, dict):
         return f"expected a schema object, found {show(schema)}"
     return unfit(schema, 20 * MAX_VALUES) or _schema_problem(schema)
@@ -210,4 +210,4 @@ def _flaw(value: Any) -> str:
         return f"has a {type(value).__name__}, which is not JSON"
     texts = value if isinstance(value, dict) else [value] if isinstance(value, str) else []
     fit = all(isinstance(text, str) and len(text) <= MAX_TEXT for text in texts)
-    return "" if fit else f"has a key that is no text, or a text of more than {MAX_TEXT} characters"
+    return "" if fit else f"has a key that is not a text, or a text of more than {MAX_TEXT} characters"

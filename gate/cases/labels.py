@@ -18,10 +18,10 @@ OTHER = "(other)"
 """Everything that no case of the test wants."""
 
 
-def wanted(expect: Json) -> str:
+def expected_label(expect: Json) -> str:
     """The names of the calls that a case wants, or the first value of the JSON it wants; empty where it wants neither.
 
-    Calls of several names are joined in the order of the alphabet. A value that is a matcher is no label.
+    Calls of several names are joined in the order of the alphabet. A value that is a matcher is not a label.
     """
     if "calls" in expect:
         return _names(call["name"] for call in expect["calls"])
@@ -29,7 +29,7 @@ def wanted(expect: Json) -> str:
     return _label(json) if isinstance(json, dict) else ""
 
 
-def given(expect: Json, reply: Reply) -> str:
+def reply_label(expect: Json, reply: Reply) -> str:
     """What an answer to such a case is."""
     if "calls" in expect:
         return AS_TEXT if reply.leaks and not reply.calls else _names(call["name"] for call in reply.calls)
@@ -45,12 +45,12 @@ def confusion(results: Iterable[Result]) -> dict[str, dict[str, dict[str, int]]]
     So is the one held-out case of a label: beside the dev cases, which are shown, its answer could be read off.
     """
     told: dict[str, dict[str, dict[str, int]]] = {}
-    known = [(result, wanted(result.expect)) for result in results]
+    known = [(result, expected_label(result.expect)) for result in results]
     held = Counter((result.test, label, result.split) for result, label in known)
     for result, label in known:
         if label and not (result.split == HELD_OUT and held[result.test, label, result.split] == 1):
             row = told.setdefault(result.test, {}).setdefault(label, {})
-            got = given(result.expect, result.replies[-1])
+            got = reply_label(result.expect, result.replies[-1])
             row[got] = row.get(got, 0) + 1
     return {test: _known(rows) for test, rows in told.items()}
 

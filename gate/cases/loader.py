@@ -83,7 +83,7 @@ def _sealed(path: Path, fixtures: Path) -> CaseFile:
         rows = [(n, row | {"split": HELD_OUT}) for n, row in jsonl.parsed(text, where=path)]
         return _loaded(path, rows, fixtures)
     except (CaseError, TypeError):
-        raise CaseError(f"{path}: what is sealed is no case file: unseal and fix it") from None
+        raise CaseError(f"{path}: what is sealed is not a case file: unseal and fix it") from None
 
 
 def _loaded(path: Path, rows: Iterable[tuple[int, Any]], fixtures: Path) -> CaseFile:
@@ -202,6 +202,6 @@ def _inside(folder: Path, name: str) -> Path:
         raise CaseError(f"cases {name!r}: must lie under {folder}")
     if path.is_file() and sealing.beside(path).is_file():
         raise CaseError(f"cases {name!r}: {path} stands beside the sealed one: remove one of them")
-    if not sealing.there(path).is_file():
+    if not sealing.resolve(path).is_file():
         raise CaseError(f"cases {name!r}: there is no {path}")
-    return sealing.there(path)
+    return sealing.resolve(path)

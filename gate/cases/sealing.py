@@ -40,7 +40,7 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def there(path: Path) -> Path:
+def resolve(path: Path) -> Path:
     """The case file itself, or the sealed one in its place."""
     return path if path.is_file() else beside(path)
 
@@ -98,7 +98,7 @@ def _opened(path: Path, locker: Fernet) -> bytes:
 
     raw = _read(path)
     if not raw.startswith((HEAD, UNBOUND)):
-        raise CaseError(f"{path}: is no sealed case file")
+        raise CaseError(f"{path}: is not a sealed case file")
     try:
         held = locker.decrypt(raw.partition(b"\n")[2].strip())
     except InvalidToken as error:

@@ -31,7 +31,7 @@ class Row:
     value: Any
     """The parsed line; None where there is a fault."""
     fault: str
-    """Why the line is no strict JSON object; empty when it is one."""
+    """Why the line is not a strict JSON object; empty when it is one."""
 
     @property
     def where(self) -> str:
@@ -46,7 +46,7 @@ def files(train: Path) -> list[Path]:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """Every line of a file; one that is no strict JSON object, or a file that cannot be read, is a row with a fault."""
+    """Every line of a file; what is not a strict JSON object, or cannot be read, is a row with a fault."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -82,7 +82,7 @@ def calls(message: Any) -> list[tuple[Any, Any]]:
 
 
 def parsed(arguments: Any) -> Any:
-    """Arguments as an object: a text is parsed once, and stays a text where it is no JSON."""
+    """Arguments as an object: a text is parsed once, and stays a text where it is not JSON."""
     try:
         return json.loads(arguments) if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):

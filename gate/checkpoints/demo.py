@@ -116,7 +116,7 @@ def template() -> str:
     for place in (package / "templates", package.parent / "fixtures" / "templates"):
         if (place / "smollm2.jinja").is_file():
             return (place / "smollm2.jinja").read_text(encoding="utf-8").strip()
-    raise FetchError(f"smollm2.jinja is missing beside {package}; install pytest-gate anew")
+    raise FetchError(f"smollm2.jinja is missing beside {package}; install pytest-gate again")
 
 
 def _recipe() -> Json:

@@ -65,7 +65,7 @@ def _loaded() -> Iterator[ServesKinds]:
         except Exception as error:
             raise CheckpointError(f"the plugin {each.name} ({each.value}) cannot be loaded: {error!r}") from error
         if not isinstance(found, ServesKinds):
-            raise CheckpointError(f"the plugin {each.name} ({each.value}) is no gate.models.runtime.Runtime")
+            raise CheckpointError(f"the plugin {each.name} ({each.value}) is not a gate.models.runtime.Runtime")
         yield found
 
 
@@ -76,7 +76,7 @@ def _url(named: Named) -> Checkpoint | None:
     try:
         netloc = urlsplit(url).netloc
     except ValueError as error:
-        raise CheckpointError(f"{named.text} is no URL: {error}") from error
+        raise CheckpointError(f"{named.text} is not a URL: {error}") from error
     if "@" in netloc:
         raise CheckpointError("a key does not belong into a URL, which stands in reports: give it in GATE_API_KEY")
     if not url.endswith("/v1"):
@@ -159,7 +159,7 @@ def _check_model(path: Path) -> None:
     if not (path / "config.json").is_file():
         ggufs = sorted(p.name for p in path.glob("*.gguf"))
         hint = f" It holds GGUF files: name one of them ({', '.join(ggufs[:4])})." if ggufs else ""
-        raise CheckpointError(f"{path} is no checkpoint: it has neither adapter_config.json nor config.json.{hint}")
+        raise CheckpointError(f"{path} is not a checkpoint: it has neither adapter_config.json nor config.json.{hint}")
     if not any(path.glob("*.safetensors")):
         raise CheckpointError(f"{path} has a config.json but no *.safetensors: its weights are missing")
 
@@ -182,7 +182,7 @@ def _snapshot(name: str, what: str, *, fetch: bool = True) -> Path:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0][:300]
         raise CheckpointError(
-            f"{what}, {name}, is no local path, is not in the Hugging Face cache, and could not be fetched ({reason}). "
+            f"{what}, {name}, is not a local path or in the Hugging Face cache, and could not be fetched ({reason}). "
             f"Fetch it once while online (`hf download {name}`), or give a local folder"
         ) from error
 

@@ -72,7 +72,7 @@ class Gguf:
 def safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, in its order. Raises HeaderError for anything the format forbids."""
     if not path.is_file():
-        raise HeaderError(f"{path.name}: is no regular file")
+        raise HeaderError(f"{path.name}: is not a regular file")
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(8)
@@ -136,9 +136,9 @@ def _header(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise HeaderError(f"{path.name}: its header is no JSON: {error}") from error
+        raise HeaderError(f"{path.name}: its header is not JSON: {error}") from error
     if not isinstance(header, dict):
-        raise HeaderError(f"{path.name}: its header is no JSON object")
+        raise HeaderError(f"{path.name}: its header is not a JSON object")
     return header
 
 

@@ -49,7 +49,7 @@ def read_text(path: Path, limit: int) -> str:
     if not path.exists():
         raise CheckpointError(f"{path.name} is missing")
     if not path.is_file():
-        raise CheckpointError(f"{path.name} is no regular file")
+        raise CheckpointError(f"{path.name} is not a regular file")
     try:
         with path.open("rb") as stream:
             raw = stream.read(limit + 1)

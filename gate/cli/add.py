@@ -16,7 +16,7 @@ from gate.authoring import case_files
 from gate.authoring import draft as drafts
 from gate.authoring.case_files import Placed
 from gate.authoring.draft import Draft, Options, asked_for
-from gate.authoring.redaction.redactor import plain
+from gate.authoring.redaction.redactor import redacted
 from gate.authoring.sources import Captured
 from gate.cases import loader
 from gate.cases.matchers.matcher import describe_call
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _add(args)
     except GateError as error:  # its text can quote a secret
-        raise type(error)(plain(str(error))) from None
+        raise type(error)(redacted(str(error))) from None
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def _drafts(sources: Sequence[Captured | CaseError], options: Options, name: str
         except CaseError as error:
             if not options.all:
                 raise
-            print(lines(f"refused: {plain(str(error))}\n"))
+            print(lines(f"refused: {redacted(str(error))}\n"))
             continue
         if draft is None:
             print("given up: nothing was added")

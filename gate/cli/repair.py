@@ -184,7 +184,7 @@ def _facts(args: argparse.Namespace, found: Found, digests: list[str]) -> Json:
     from gate.system.hashing import sha256
 
     files = [*_books(args), *([args.answers] if args.answers else [])]
-    files += [sealing.there(args.fixtures / "cases" / name) for name in loader.files(args.fixtures)]
+    files += [sealing.resolve(args.fixtures / "cases" / name) for name in loader.files(args.fixtures)]
     return {
         "version": 1,
         "command": _command(args),

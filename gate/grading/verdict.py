@@ -28,7 +28,7 @@ def decide(report: Report, champion: Report | None = None, *, max_p95_seconds: f
     over the tests, p < 0.05; flipped signs where a judge scores); that test only ever blocks; or answers came slower
     than accepted. INCONCLUSIVE: smoke tests alone were asked, or the judge has failed its own check-up.
 
-    `max_p95_seconds`: the project's limit on each test that is no smoke test (gate.registry.policy).
+    `max_p95_seconds`: the project's limit on each test that is not a smoke test (gate.registry.policy).
     """
     results = by_test(report)
     plain = tuple(

@@ -177,7 +177,7 @@ def _read(content: str, fault: str, rubric: Rubric) -> tuple[Json | None, str]:
         return None, one_line(f"no JSON: {error}", 80)
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_schema(rubric)).iter_errors(value))
     if problem is not None or isinstance(value["score"], (bool, float)):
-        return None, one_line(problem.message if problem else "score is no whole number", 80)
+        return None, one_line(problem.message if problem else "score is not a whole number", 80)
     return value, ""
 
 

@@ -30,7 +30,7 @@ def mode(config: pytest.Config) -> str:
     return "all" if config.getoption("gate_raw") else "misses"
 
 
-def wanted(config: pytest.Config, result: Result) -> bool:
+def is_due(config: pytest.Config, result: Result) -> bool:
     """Is a result to be asked raw?"""
     which = mode(config)
     return result.split != HELD_OUT and (which == "all" or (which == "misses" and not result.hit))

@@ -102,7 +102,7 @@ def _contract(
     if name not in files:
         files[name] = loader.load(name, fixtures)
     contract = marker.contract(metafunc.definition.nodeid, name, files[name], markers[0].kwargs, fixtures)
-    if sealing.there(fixtures / "cases" / name).name.endswith(sealing.SUFFIX):
+    if sealing.resolve(fixtures / "cases" / name).name.endswith(sealing.SUFFIX):
         asking.sealed.add(contract.test)
     return contaminated.without(contract, files[name], _contaminated(asking.config)), files[name].cases
 
@@ -111,7 +111,7 @@ def _contaminated(config: pytest.Config) -> dict[str, str]:
     """The contaminated cases that the registry knows, read once."""
     if CONTAMINATED not in config.stash:
         registry = config.rootpath / Path(config.getoption("gate_registry"))
-        config.stash[CONTAMINATED] = contaminated.known(registry)
+        config.stash[CONTAMINATED] = contaminated.recorded(registry)
     return config.stash[CONTAMINATED]
 
 

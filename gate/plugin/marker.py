@@ -83,7 +83,7 @@ def _rubric(demands: Json, file: CaseFile, fixtures: Path) -> str:
 
 
 def _check_labels(positive: str, file: CaseFile) -> None:
-    known = {labels.wanted(case.expect) for case in file.cases}
+    known = {labels.expected_label(case.expect) for case in file.cases}
     if positive and (positive not in known or len(known) != 2):
         raise CaseError(f"positive={positive!r} needs cases of two labels, this one among them, not {sorted(known)}")
 

@@ -73,7 +73,7 @@ def prepare(config: pytest.Config, asking: Asking | None) -> Run:
 def _narrowed(config: pytest.Config) -> list[Break]:
     """The options of this run that can ask less than all. Raises UsageError for those that no grading allows."""
     if getattr(config.option, "reruns", None):
-        raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is no grading")
+        raise pytest.UsageError("--reruns and --model do not go together: asking until it is right is not a grading")
     _refuse_talk(config)
     given = [name for name in NARROWING if config.getoption(name, None)]
     turned = [text for text in config.getoption("override_ini", None) or [] if text.startswith(COLLECTING)]

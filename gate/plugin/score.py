@@ -58,7 +58,7 @@ def _grade(asking: Asking, item: pytest.Item, call: pytest.CallInfo[None], repor
     result = _result(item, tuple(model.replies), reasons, assert_failed=assert_failed)
     state_of(item, asking.contracts).result = result
     report.outcome, report.longrepr = "passed", None
-    question = model.questions[-1] if attribution.wanted(asking.config, result) else None
+    question = model.questions[-1] if attribution.is_due(asking.config, result) else None
     carry(report, scored=Scored(result, question))
     status = HELD_OUT if result.split == HELD_OUT else "hit" if result.hit else "miss"
     for each in (item, report):

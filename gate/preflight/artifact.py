@@ -74,7 +74,7 @@ class Artifact:
         """The model folder that is served: the checkpoint's own, or an adapter's base."""
         folder = self.base if self.checkpoint.adapter else self.checkpoint.path
         if folder is None or not folder.is_dir():
-            raise NotApplicable("it is no model folder")
+            raise NotApplicable("it is not a model folder")
         return folder
 
     @property
@@ -164,7 +164,7 @@ def assembled(
 
 
 def _whole(text: str) -> bool:
-    """Does it name a model that brings its own weights: the demo model, a GGUF, a folder that is no adapter?"""
+    """Does it name a model that brings its own weights: the demo model, a GGUF, a folder that is not an adapter?"""
     folder = untrusted.folder_named(text)
     own = folder is not None and not (folder / "adapter_config.json").is_file()
     return own or text == "smollm2" or text.endswith(".gguf")
@@ -226,7 +226,7 @@ def read_json(path: Path) -> Json:
     """A JSON object of a checkpoint's folder. Raises Broken that says what is wrong."""
     value = read_value(path)
     if not isinstance(value, dict):
-        raise Broken(f"{path.name} is no JSON object")
+        raise Broken(f"{path.name} is not a JSON object")
     return value
 
 

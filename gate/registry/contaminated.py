@@ -34,7 +34,7 @@ def record(
     `facts`: the repair's manifest, digest and report. `asked`: by mark, what the case and its rows ask, as
     normalize.asking has it. Raises LedgerError when it cannot be recorded.
     """
-    seen = known(registry)
+    seen = recorded(registry)
     new = {mark: id_ for mark, id_ in sorted(marks.items()) if mark not in seen}
     words = {mark: [text for text in dict.fromkeys(all_) if text not in seen] for mark, all_ in (asked or {}).items()}
     unseen = {mark: "\n".join(texts) for mark, texts in sorted(words.items()) if texts}
@@ -43,7 +43,7 @@ def record(
     return len(new)
 
 
-def known(registry: Path) -> dict[str, str]:
+def recorded(registry: Path) -> dict[str, str]:
     """The id of every contaminated case, by its mark and by what it asks (normalize.asking). Raises LedgerError."""
     found: dict[str, str] = {}
     for line in ledger.read(path(registry)):
@@ -58,7 +58,7 @@ def known(registry: Path) -> dict[str, str]:
 
 def check(registry: Path) -> None:
     """Can cases be recorded there? Asked before anything is built, and leaves nothing behind. Raises LedgerError."""
-    known(registry)
+    recorded(registry)
     place = next(each for each in (registry, *registry.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=place):

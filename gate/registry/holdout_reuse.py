@@ -52,7 +52,7 @@ def _seen(ledger_: Path) -> dict[str, list[str]]:
         try:
             cases, checkpoint = list(line.facts["cases"]), str(line.facts["checkpoint"])
         except (KeyError, TypeError) as error:
-            raise LedgerError(f"{ledger_}: line {line.number} is no attempt at held-out cases") from error
+            raise LedgerError(f"{ledger_}: line {line.number} is not an attempt at held-out cases") from error
         for case in cases:
             seen.setdefault(case, {})[checkpoint] = None
     return {case: list(checkpoints) for case, checkpoints in seen.items()}

@@ -2,7 +2,7 @@
 
 A line is canonical JSON (RFC 8785) of version, number (from 1), at, event, facts and prev, which is the sha256 of
 the line before it. So an edited, removed, added or moved line is found by whoever reads. Two things a chain alone
-cannot show: that its last lines are gone, and that all of it was written anew. For these keep a line's hash elsewhere
+cannot show: that its last lines are gone, and that all of it was rewritten. For these keep a line's hash elsewhere
 (a CI log, a git commit) and give it to `verify`.
 
 A kill leaves at most half of a last line, which nobody was told of: the next call moves it to `<ledger>.torn-<n>`.
@@ -86,14 +86,16 @@ def verify(path: Path, *, head: str | None = None) -> str:
     `head` is the hash of any line, kept elsewhere when it was written: that line, and so all before it, must be there.
     """
     if head is not None and not re.fullmatch("[0-9a-f]{64}", head):
-        raise LedgerError(f"{head!r} is no line's hash: 64 hexadecimal digits, as they were printed at the promotion")
+        raise LedgerError(
+            f"{head!r} is not a line's hash: 64 hexadecimal digits, as they were printed at the promotion"
+        )
     if not path.exists():
         raise LedgerError(f"{path}: there is no ledger; if there was one, {_RESTORE}")
     hashes = [BEGINNING, *(record.hash for record in read(path))]
     if head is not None and head not in hashes:
         raise LedgerError(
             f"{path}: none of its {len(hashes) - 1} lines has the hash {head}: lines that were recorded are gone, or "
-            f"all of them were written anew; {_RESTORE}"
+            f"all of them were rewritten; {_RESTORE}"
         )
     return hashes[-1]
 
@@ -121,7 +123,7 @@ def exclusive(path: Path) -> Iterator[None]:
         with platform.locked(path.with_name(f"{path.name}.lock"), waiting=lambda: _say_waiting(path)):
             yield
     except OSError as error:
-        raise LedgerError(f"{path}: could not be written: {error}; mend that and try again") from error
+        raise LedgerError(f"{path}: could not be written: {error}; fix that and try again") from error
 
 
 def _line(event: str, facts: Json, *, after: Record | None) -> bytes:
@@ -158,11 +160,11 @@ def _write(path: Path, line: bytes) -> None:
         disk.add(path, line)
     except disk.HalfWrittenError as error:
         raise LedgerError(
-            f"{path}: writing failed, and so did taking it back ({error}): mend the disk, then see in the ledger "
+            f"{path}: writing failed, and so did taking it back ({error}): fix the disk, then see in the ledger "
             "whether the last record is there"
         ) from error
     except OSError as error:
-        raise LedgerError(f"{path}: {error}: nothing was recorded; mend that and try again") from error
+        raise LedgerError(f"{path}: {error}: nothing was recorded; fix that and try again") from error
 
 
 def _split(path: Path) -> tuple[bytes, bytes]:
@@ -218,7 +220,7 @@ def _value(line: bytes) -> Json:
         value = jsonl.loads(line.decode(), where="it")
         untouched = canonical(value) == line
     except (UnicodeDecodeError, CaseError, LedgerError) as error:
-        raise LedgerError(f"is no record ({error})") from error
+        raise LedgerError(f"is not a record ({error})") from error
     if not isinstance(value, dict) or not untouched:
         raise LedgerError("is not in the form in which gate writes a record: it was edited")
     if value.get("version") != VERSION:
@@ -226,7 +228,7 @@ def _value(line: bytes) -> Json:
             f"is of version {value.get('version')}: if a newer gate wrote it, upgrade pytest-gate; if not"
         )
     if {name: type(item) for name, item in value.items()} != _SHAPE:
-        raise LedgerError(f"is no record: it wants exactly {', '.join(_SHAPE)}, each of its type")
+        raise LedgerError(f"is not a record: it wants exactly {', '.join(_SHAPE)}, each of its type")
     return value
 
 

@@ -42,7 +42,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     cached: bool = False
     """Accept answers that were given in an earlier run."""
     max_p95_seconds: Annotated[float, Meta(gt=0)] | None = None
-    """Seconds that the 95th percentile of the warm requests of a test that is no smoke test may take; for every verdict
+    """Seconds that the 95th percentile of the warm requests of a test may take, smoke tests aside; for every verdict
     on this project's reports, not for promotion alone."""
     slots: dict[str, Paths] = {}
     """The suites that a slot demands, by its name: files or folders from the project. A slot not named demands all."""

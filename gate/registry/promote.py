@@ -151,7 +151,7 @@ def _doubts(again: Report, champion: Pointer, evidence: Report) -> list[str]:
     """What speaks against a newer report of the champion."""
     doubts = [f"is incomplete: {gap}" for gap in decide(again).gaps[:1]]
     if not again.checkpoint.verified or again.checkpoint.digest != champion.digest:
-        doubts.append("is no report of the slot's champion")
+        doubts.append("is not a report of the slot's champion")
     if again.made.suites != evidence.made.suites:
         doubts.append("was graded by other suites than the candidate")
     asked = {(contract.test, contract.digest) for contract in again.contracts}
@@ -201,7 +201,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
     reasons += [f"suites/{name} is gone since it was graded" for name in graded if name not in today]
     asked = {contract.test for contract in evidence.contracts}
     if not any(rules.demanded(slot.name, f"{folders.suites}/{name}") for name in today if name.endswith(".py")):
-        reasons.append(f"policy demands no suite for the slot {slot.name!r}: mend [tool.pytest-gate.slots]")
+        reasons.append(f"policy demands no suite for the slot {slot.name!r}: fix [tool.pytest-gate.slots]")
     for name in today:
         if name.endswith(".py") and not name.startswith(".."):
             place = f"{folders.suites}/{name}"
@@ -215,7 +215,7 @@ def _other_suites(evidence: Report, request: Request, rules: Policy) -> tuple[st
             held = tuple(loader.marks(case)[1] for case in today_.cases if case.split == HELD_OUT)
             if held != contract.held_out:
                 reasons.append(f"{contract.cases}: other cases are held out than the report says")
-            fresh = contaminated.without(contract, today_, contaminated.known(slot.registry))
+            fresh = contaminated.without(contract, today_, contaminated.recorded(slot.registry))
             if (fresh.contaminated, fresh.replaced) != (contract.contaminated, contract.replaced):
                 reasons.append(
                     f"{contract.cases}: training has learned from cases since they were counted: grade again"
@@ -238,7 +238,7 @@ def _against_policy(evidence: Report, kind: Kind, rules: Policy) -> tuple[str, .
     try:
         age = (datetime.now(UTC) - datetime.fromisoformat(evidence.made.started)).total_seconds() / 86400
     except (ValueError, TypeError):
-        return (f"the report says it was made at {evidence.made.started!r}, which is no time with a zone",)
+        return (f"the report says it was made at {evidence.made.started!r}, which is not a time with a zone",)
     if not -0.01 <= age <= rules.max_age_days:
         reasons.append(f"the report is {age:.1f} days old; {rules.max_age_days:g} are allowed")
     solid = [contract for contract in evidence.contracts if not contract.smoke]

@@ -86,9 +86,9 @@ def statement(folder: Path) -> Json:
         value["predicate"]["result"] + "".join(each["name"] + each["digest"]["sha256"] for each in value["subject"])
         {each["name"]: each["digest"]["sha256"] for each in value["predicate"]["configuration"] if "digest" in each}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GateError(f"{path}: is no statement of gate: {type(error).__name__} {error}") from error
+        raise GateError(f"{path}: is not a statement of gate: {type(error).__name__} {error}") from error
     if (value.get("_type"), value.get("predicateType")) != (STATEMENT_TYPE, PREDICATE_TYPE):
-        raise GateError(f"{path}: is no in-toto statement v1 of a test result")
+        raise GateError(f"{path}: is not an in-toto statement v1 of a test result")
     return dict(value)
 
 

@@ -28,7 +28,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 EVENT = re.compile(r"[a-z][a-z-]{0,31}")
 ATTEMPT, PROMOTION, ROLLBACK = "attempt", "promotion", "rollback"
 _AFRESH = (
-    "to write both anew from the ledger, delete `current` and `previous`; to return to an earlier champion, roll back"
+    "to write both again from the ledger, delete `current` and `previous`; to return to an earlier champion, roll back"
 )
 
 
@@ -38,14 +38,16 @@ class SlotError(GateError):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where one champion is kept. Raises SlotError for a name that is no plain folder name."""
+    """Where one champion is kept. Raises SlotError for a name that is not a plain folder name."""
 
     name: str
     registry: Path = REGISTRY
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise SlotError(f"{self.name!r} is no name for a slot: 1 to 64 of a-z 0-9 . _ -, a letter or digit first")
+            raise SlotError(
+                f"{self.name!r} is not a name for a slot: 1 to 64 of a-z 0-9 . _ -, a letter or digit first"
+            )
 
     @property
     def folder(self) -> Path:
@@ -80,7 +82,7 @@ class Standing:
 def record(slot: Slot, event: str, facts: Json) -> Record:
     """Write down what happened in a slot, good or bad. Raises SlotError, LedgerError."""
     if event in (PROMOTION, ROLLBACK) or not EVENT.fullmatch(event):
-        raise SlotError(f"{event!r} is no event to record: it moves the champion, or is not of a-z and -")
+        raise SlotError(f"{event!r} is not an event to record: it moves the champion, or is not of a-z and -")
     return ledger.append(slot.ledger, event, facts)
 
 
@@ -185,7 +187,7 @@ def _settle(slot: Slot) -> Standing:
     except OSError as error:
         raise SlotError(
             f"{slot.folder}: {_name(after.current)} is recorded as champion, but `current` or `previous` could not be "
-            f"written: {error}; mend that, and the next gate command on this slot finishes it"
+            f"written: {error}; fix that, and the next gate command on this slot finishes it"
         ) from error
     return after
 
@@ -252,7 +254,7 @@ def _read(path: Path) -> Pointer | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, CaseError, AttributeError, KeyError, TypeError) as error:
-        raise SlotError(f"{path} is no pointer as gate writes it ({error}); {_AFRESH}") from error
+        raise SlotError(f"{path} is not a pointer as gate writes it ({error}); {_AFRESH}") from error
 
 
 def _write(folder: Path, role: str, pointer: Pointer | None) -> None:

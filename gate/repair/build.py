@@ -16,7 +16,7 @@ from gate.repair.human_answers import Answers
 from gate.repair.misses import Found, Miss
 from gate.repair.phrases import Phrases
 from gate.repair.row_length import Ruler
-from gate.repair.rows import ANSWERS, TEACHER, Row, faults, said, spoken, turns
+from gate.repair.rows import ANSWERS, TEACHER, Row, faults, request_texts, spoken, turns
 from gate.repair.split import SPLITS, split
 from gate.types import Json
 
@@ -103,7 +103,7 @@ def build(found: Found, source: Source, options: Options, *, say: Callable[[str]
     repaired = _capped(sound, options, built)
     kept = _kept(found, source, options, built, len(repaired), seen, asked)
     say("splitting …")
-    built.parts = split([*repaired, *kept], said=said, category=lambda row: row.category, seed=options.seed)
+    built.parts = split([*repaired, *kept], said=request_texts, category=lambda row: row.category, seed=options.seed)
     if options.pairs:
         _pair(misses, source, built)
     return built
@@ -131,7 +131,7 @@ def _of_miss(miss: Miss, source: Source, options: Options, built: Built, seen: s
 def _taught(miss: Miss, source: Source, teacher: Teacher, options: Options, built: Built) -> list[Row]:
     """The request in a teacher's words, with its answer to them where the case would take it."""
     rows: list[Row] = []
-    request = said(_reworded(miss, None, {}, TEACHER))
+    request = request_texts(_reworded(miss, None, {}, TEACHER))
     texts = teacher.paraphrases(request[-1], options.variants) if request else []
     built.short[miss.category] += options.variants - len(texts)
     right = source.answers.right.get(miss.mark)

@@ -1,4 +1,4 @@
-"""The misses of reports: which of them rows can repair, which are another part's to mend, which are nobody's to see."""
+"""The misses of reports: which of them rows can repair, which are another part's to fix, which are nobody's to see."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gate.types import HELD_OUT, Attribution, Case, Contract, Json, Reply, Repor
 NO_TOOL, FINAL = "no-tool", "finalisation"
 MODEL = "model"
 ADVICE = {
-    "template": "mend the chat template: it left out an offered tool or a tool's result",
-    "parser": "mend the template, tool_parser_type or the server: the right call was written, and lost",
-    "stop": "mend the stop token, or rows that end without one: the answer was right and ran on",
+    "template": "fix the chat template: it left out an offered tool or a tool's result",
+    "parser": "fix the template, tool_parser_type or the server: the right call was written, and lost",
+    "stop": "fix the stop token, or rows that end without one: the answer was right and ran on",
     "length": "give the case more max_tokens, or the model fewer words: it was cut before the right thing came",
-    "server": "mend the server: what the model wrote is right",
+    "server": "fix the server: what the model wrote is right",
 }
-"""What to mend instead, by the stage of a miss (gate.grading.attribution): rows for it would retrain a healthy
+"""What to fix instead, by the stage of a miss (gate.grading.attribution): rows for it would retrain a healthy
 model."""
 CHANGED = "was changed since it was asked: grade again"
 OFF, UNTOLD = "grade without --gate-attribution=off", "grade again; the report does not say why it was not told"
-DIFFERENT = "its misses have different stages ({}): mend what is no `model` first, then grade again"
+DIFFERENT = "its misses have different stages ({}): fix what is no `model` first, then grade again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _begun(report: Report) -> datetime:
     try:
         return datetime.fromisoformat(report.made.started).astimezone(UTC)
     except ValueError as error:
-        raise ReportError(f"a report says it was made at {report.made.started!r}, which is no time") from error
+        raise ReportError(f"a report says it was made at {report.made.started!r}, which is not a time") from error
 
 
 def _file(name: str, fixtures: Path, files: dict[str, CaseFile]) -> CaseFile:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gate.errors import GateError
 from gate.repair.build import Built
-from gate.repair.rows import Row, plain
+from gate.repair.rows import Row, as_json
 from gate.repair.split import SPLITS
 from gate.system import disk
 from gate.system.hashing import sha256
@@ -112,7 +112,7 @@ def _there(part: Path, folder: Path) -> bool:
 
 
 def _plain(rows: Iterable[Row], as_text: bool) -> Iterable[Json]:
-    return (plain(row, as_text=as_text) for row in rows)
+    return (as_json(row, as_text=as_text) for row in rows)
 
 
 def _lines(path: Path, values: Iterable[Any], indent: int | None = None) -> str:

@@ -14,7 +14,7 @@ from gate.preflight import golden_conversations
 from gate.preflight.artifact import Artifact
 from gate.preflight.checks import chat_template, safety
 from gate.preflight.checks.training_data import MEMORY, SECONDS
-from gate.repair.rows import Row, plain
+from gate.repair.rows import Row, as_json
 from gate.system import platform, sandbox
 from gate.types import Json
 
@@ -41,7 +41,7 @@ class Ruler:
         if self.folder is None:
             sizes: dict[int, int] = {}
             return ["" if _characters(row, sizes) <= CHARACTERS * length else LONG for row in rows]
-        told = _measured(self.folder, [plain(row, as_text=self.as_text) for row in rows])
+        told = _measured(self.folder, [as_json(row, as_text=self.as_text) for row in rows])
         return [UNRENDERED if spoilt else LONG if tokens > length else "" for tokens, spoilt in told]
 
 

@@ -30,13 +30,13 @@ class Row:
     """The mark of the missed case that it repairs; empty for what is kept."""
 
 
-def plain(row: Row, *, as_text: bool) -> Json:
+def as_json(row: Row, *, as_text: bool) -> Json:
     """A row as its file holds it; `as_text`: arguments as JSON texts in place of objects."""
     messages = [_as_text(message) for message in row.messages] if as_text else row.messages
     return {"messages": messages} | ({"tools": row.tools} if row.tools else {}) | {"category": row.category}
 
 
-def said(row: Row) -> list[str]:
+def request_texts(row: Row) -> list[str]:
     """Every text of the user."""
     return [str(message["content"] or "") for message in row.messages if message["role"] == "user"]
 

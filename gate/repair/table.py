@@ -1,4 +1,4 @@
-"""A repair in words: what is built of each category, what was dropped, what is to be mended elsewhere."""
+"""A repair in words: what is built of each category, what was dropped, what is to be fixed elsewhere."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ UNREAD = (NO_JSON, NO_ANSWER)
 Rows = dict[str, dict[str, int]]
 
 
-def told(shown: Shown) -> str:
+def summary(shown: Shown) -> str:
     """Every matrix in which something was confused, and the false positives and negatives where a label is positive."""
     parts = [_test(test.contract, shown.made.confusion.get(test.contract.test, {})) for test in shown.tests]
     return "\n\n".join(part for part in parts if part)

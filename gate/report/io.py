@@ -33,7 +33,7 @@ def write(path: Path, report: Report) -> None:
     except OSError as error:
         raise ReportError(f"{path}: the report could not be written: {error}; the run counts as not graded") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: the report was not written, for it is no JSON: {error}") from error
+        raise ReportError(f"{path}: the report was not written, for it is not JSON: {error}") from error
 
 
 def located(path: Path) -> Path:
@@ -69,7 +69,7 @@ def parsed(text: str, *, where: Path) -> Report:
         if isinstance(value, dict) and value.get("version") == VERSION - 1:
             raise ReportError(f"{where}: is a report of version {VERSION - 1}, and {VERSION} is read here: grade again")
         if flaw := schema.error("report", value):
-            raise ReportError(f"{where}: is no report of version {VERSION}: {_words(flaw)}")
+            raise ReportError(f"{where}: is not a report of version {VERSION}: {_words(flaw)}")
         return msgspec.convert(value, Report)
 
 

@@ -11,7 +11,7 @@ from gate.system.text import one_line
 from gate.types import Checkup, Means
 
 
-def told(shown: Shown) -> str:
+def summary(shown: Shown) -> str:
     """Of each rubric the check-up and the means; empty where no judge has looked."""
     judge = shown.made.judge
     if judge is None:

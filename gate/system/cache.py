@@ -132,7 +132,7 @@ class Cache:
                 store.execute("BEGIN IMMEDIATE")
                 store.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error:
-            self._store = None  # waiting for it again and again would cost more than asking anew
+            self._store = None  # waiting for it again and again would cost more than asking again
         self._written = time.monotonic()
 
     def _row(self, store: sqlite3.Connection, key: bytes) -> tuple[bytes, str] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from gate.system import cache
 
 SMALL = 2**20
-"""Bytes below which a file is hashed anew each time: faster than looking it up."""
+"""Bytes below which a file is hashed again each time: faster than looking it up."""
 
 
 def sha256(path: Path, *, fresh: bool = False) -> str:

@@ -7,7 +7,6 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,13 +53,6 @@ def loads(text: str, *, where: str) -> Any:
         raise CaseError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
         raise CaseError(f"{where}: not JSON: {error or 'nested too deeply'}") from error
-
-
-def plain(value: Any) -> Any:
-    """A value of gate.types as plain JSON: dataclasses become objects, tuples lists."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from gate.system.text import clean
 
 
 class Progress:
-    """What is going on, on one line of standard error; a line each where that is no terminal."""
+    """What is going on, on one line of standard error; a line each where that is not a terminal."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()

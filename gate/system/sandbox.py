@@ -51,7 +51,7 @@ def run(module: str, request: Json, *, seconds: float, memory: int, environment:
         try:
             return json.loads(answered.read(OUTPUT + 1))
         except ValueError as error:
-            raise LimitError(f"the reader's answer is no JSON: {error}") from error
+            raise LimitError(f"the reader's answer is not JSON: {error}") from error
 
 
 def answer(function: Callable[[Json], Any]) -> None:
@@ -59,7 +59,7 @@ def answer(function: Callable[[Json], Any]) -> None:
     asked = json.load(sys.stdin)
     cores = os.cpu_count() or 1
     resource.setrlimit(resource.RLIMIT_CPU, (asked["seconds"] * cores, asked["seconds"] * cores + 5))
-    real, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no part of the answer
+    real, sys.stdout = sys.stdout, sys.stderr  # what libraries print is not a part of the answer
     try:
         value = function(asked["request"])
     except Exception as error:  # noqa: BLE001 - the parent makes a LimitError of whatever it was

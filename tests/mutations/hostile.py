@@ -211,7 +211,7 @@ def wait_in_a_pipe(good: Good) -> Artifact:
 
 @mutation("nothing_leads_out")
 def blind_the_check_of_links(good: Good) -> Artifact:
-    """A link out of the folder, and an index that is no JSON, so that whoever reads it first gives up."""
+    """A link out of the folder, and an index that is not JSON, so that whoever reads it first gives up."""
     folder = good.copy(good.fused)
     (folder / "notes.txt").symlink_to("/etc/hosts")
     (folder / "x.index.json").write_text('{"weight_map": ')

@@ -111,7 +111,7 @@ def _retrain(folder: Path, change: Callable[[dict[str, object]], object]) -> Non
 
 @mutation("markers_are_tokens")
 def split_a_marker(good: Good) -> Artifact:
-    """<|im_start|> is no added token any more: text is split across it."""
+    """<|im_start|> is not an added token any more: text is split across it."""
     folder = good.copy(good.fused)
 
     def forget(tokenizer: dict[str, object]) -> None:

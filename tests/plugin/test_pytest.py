@@ -34,7 +34,7 @@ def test_a_model_outside_of_the_project_does_not_move_its_root(
     elsewhere.mkdir()
     arguments = (f"--model={elsewhere}",) if joined else ("--model", str(elsewhere))
     result = project.pytester.runpytest_subprocess(*arguments, *how)
-    assert "no checkpoint" in result.stderr.str()
+    assert "not a checkpoint" in result.stderr.str()
     (elsewhere / "suites").mkdir()
     (elsewhere / "suites/test_trap.py").write_text("raise SystemExit('collected from the model')")
     script = elsewhere / "answers.jsonl"

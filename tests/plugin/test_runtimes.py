@@ -106,7 +106,7 @@ def test_training_rows_are_searched_for_the_cases_of_a_plugins_kind(toy: Project
     ("code", "message"),
     [
         ("raise ImportError('no toys today')", "the plugin other (other:RUNTIME) cannot be loaded"),
-        ("RUNTIME = None", "the plugin other (other:RUNTIME) is no gate.models.runtime.Runtime"),
+        ("RUNTIME = None", "the plugin other (other:RUNTIME) is not a gate.models.runtime.Runtime"),
         ("from toy import RUNTIME", "two installed runtimes serve checkpoints of kind toy"),
         (
             "from dataclasses import replace\nimport toy\nRUNTIME = replace(toy.RUNTIME, name='mlx_lm', kinds=())",

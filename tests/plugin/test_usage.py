@@ -27,7 +27,7 @@ def refused(result: pytest.RunResult, project: Project, *words: str) -> None:
     ("model", "words"),
     [
         ("nowhere/at/all", ["there is no such path"]),
-        ("suites", ["no checkpoint", "adapter_config.json", "config.json"]),
+        ("suites", ["not a checkpoint", "adapter_config.json", "config.json"]),
         ("answers.jsonl", ["this file cannot be graded. Wanted: ", "a .gguf file"]),
         ("scripted:nowhere.jsonl", ["no such file"]),
         ("http://127.0.0.1:9/", ["/v1"]),

@@ -52,7 +52,7 @@ def printed(figure: float) -> object:
 
 
 def every(*strategies: st.SearchStrategy[Any], examples: int = 100) -> Callable[[Any], Any]:
-    """Hypothesis without a deadline: a busy machine is no bug."""
+    """Hypothesis without a deadline: a busy machine is not a bug."""
     return lambda test: settings(max_examples=examples, deadline=None)(given(*strategies)(test))
 
 

@@ -28,7 +28,7 @@ def check(rows: list[Path], project: Path) -> None:
             print(
                 f"{folder}: the registry {registry} is not here: whether its cases are contaminated cannot be checked"
             )
-        elif missing := sorted(str(cases[mark]) for mark in cases.keys() - contaminated.known(registry).keys()):
+        elif missing := sorted(str(cases[mark]) for mark in cases.keys() - contaminated.recorded(registry).keys()):
             raise RecipeError(
                 f"{folder}: {len(missing)} of its cases are not recorded in {contaminated.path(registry)}, the first "
                 f"{missing[0]}: bring that registry here, or give the same `gate repair` again"

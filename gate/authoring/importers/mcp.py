@@ -61,16 +61,16 @@ def openai(given: Json) -> Json:
     """A tool as an MCP server lists it, as OpenAI's, its words cleaned. Raises CaseError: "reason: what was found"."""
     flaw = unfit(given, openai_chat.MAX_VALUES)
     if flaw:
-        raise CaseError(f"a tool that is no value that can be compared: it {flaw}")
+        raise CaseError(f"a tool that is not a value that can be compared: it {flaw}")
     schema = _cleaned(given.get("inputSchema"))
-    if unseen := [key for key in _names(schema) if plain(key) != key or "\n" in key]:
+    if unseen := [key for key in _names(schema) if printable(key) != key or "\n" in key]:
         raise CaseError(f"a parameter's name with control characters: {one_line(unseen[0], 80)}")
     words = given.get("description") or given.get("title") or ""
-    words = plain(words) if isinstance(words, str) else words
+    words = printable(words) if isinstance(words, str) else words
     return openai_chat.tool({"function": {"name": given.get("name"), "description": words, "parameters": schema}})
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """A text without control, format and surrogate characters; new lines and tabs stay."""
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
 
@@ -78,7 +78,7 @@ def plain(text: str) -> str:
 def _cleaned(schema: Any) -> Any:
     """A schema whose titles and descriptions are plain; a parameter of such a name is an object, and stays."""
     if isinstance(schema, dict):
-        return {k: plain(v) if k in _WORDS and isinstance(v, str) else _cleaned(v) for k, v in schema.items()}
+        return {k: printable(v) if k in _WORDS and isinstance(v, str) else _cleaned(v) for k, v in schema.items()}
     return [_cleaned(each) for each in schema] if isinstance(schema, list) else schema
 
 

@@ -39,13 +39,13 @@ _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")
 def read(path: Path) -> Iterator[tuple[str, Json | Refused]]:
     """Yield (category, case without split, or why there is none) of each line. Raises CaseError for no file."""
     for where, value in lines(path):
-        yield taken(value, where, prefix="openai")
+        yield convert(value, where, prefix="openai")
 
 
 def lines(path: Path) -> Iterator[tuple[str, Json | Refused]]:
     """Yield (file:line, object or refusal) of a JSON Lines file; empty lines are passed over. Raises CaseError."""
     if not path.is_file():
-        raise CaseError(f"{path}: is no file: name a JSON or JSON Lines file")
+        raise CaseError(f"{path}: is not a file: name a JSON or JSON Lines file")
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(jsonl.bounded_lines(stream, MAX_LINE), start=1):
@@ -69,7 +69,7 @@ def parsed_row(line: bytes, where: str) -> Json | Refused:
     if not isinstance(value, dict):
         return Refused(where, "a row must be a JSON object", show(value))
     flaw = unfit(value, MAX_VALUES)
-    return Refused(where, "the row is no value that can be compared", f"it {flaw}") if flaw else value
+    return Refused(where, "the row is not a value that can be compared", f"it {flaw}") if flaw else value
 
 
 def refusal(error: CaseError, where: str) -> Refused:
@@ -78,7 +78,7 @@ def refusal(error: CaseError, where: str) -> Refused:
     return Refused(where, why, detail)
 
 
-def taken(row: Json | Refused, where: str, *, prefix: str) -> tuple[str, Json | Refused]:
+def convert(row: Json | Refused, where: str, *, prefix: str) -> tuple[str, Json | Refused]:
     """(category, case) of a chat row; the refusal where it is one already, or becomes one."""
     if isinstance(row, Refused):
         return "", row
@@ -111,12 +111,12 @@ def tool(given: Json) -> Json:
     """An OpenAI tool with its name, description and parameters alone, checked. Raises CaseError: "reason: what"."""
     function = given.get("function") if given.get("type", "function") == "function" else None
     if not isinstance(function, dict):
-        raise CaseError(f"a tool that is no function: {show(given)}")
+        raise CaseError(f"a tool that is not a function: {show(given)}")
     name, words, parameters = function.get("name"), function.get("description"), function.get("parameters")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise CaseError(f"a tool's name that the OpenAI API refuses, which takes {NAME.pattern}: {show(name, 80)}")
     if not isinstance(words, str | None):
-        raise CaseError(f"a tool's description is no text: {show(words)}")
+        raise CaseError(f"a tool's description is not a text: {show(words)}")
     parameters = {"type": "object", "properties": {}} if parameters is None else parameters
     if flaw := schema_problem(parameters):
         raise CaseError(f"a tool's parameters are no JSON Schema: {name}: {flaw}")

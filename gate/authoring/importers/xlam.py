@@ -61,7 +61,7 @@ def read(path: Path) -> Iterator[tuple[str, Json | Refused]]:
                 value = row(value)
             except CaseError as error:
                 value = openai_chat.refusal(error, where)
-        yield openai_chat.taken(value, where, prefix="xlam")
+        yield openai_chat.convert(value, where, prefix="xlam")
 
 
 def row(value: Json) -> Json:
@@ -127,7 +127,7 @@ def schema_of(name: str, depth: int = 0) -> Json:
 
 def _call(given: Json) -> Json:
     if not isinstance(given.get("name"), str) or not isinstance(given.get("arguments", {}), dict):
-        raise CaseError(f"an answer that is no call, with a name and arguments: {show(given)}")
+        raise CaseError(f"an answer that is not a call, with a name and arguments: {show(given)}")
     return {"type": "function", "function": {"name": given["name"], "arguments": dict(given.get("arguments", {}))}}
 
 
@@ -212,7 +212,7 @@ def _array(path: Path) -> str:
 
 
 def _marks(text: str) -> list[int]:
-    """Where an array begins, has its own commas, and ends; nothing of a text that is no array as a whole.
+    """Where an array begins, has its own commas, and ends; nothing of a text that is not an array as a whole.
 
     Each row is parsed by itself, so that a bad one is refused and the others are taken.
     """

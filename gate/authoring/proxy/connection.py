@@ -120,7 +120,7 @@ class Link:
     def _check(self, request: h11.Request) -> None:
         """Refuse what would make this an open door: another server's name, a Host not here, a stranger's web page."""
         if not request.target.startswith(b"/"):
-            raise RefusedError(400, "this is no forward proxy: ask for a path")
+            raise RefusedError(400, "this is not a forward proxy: ask for a path")
         hosts = [value.decode("latin-1") for name, value in request.headers if name == b"host"]
         if self._settings.local and not all(map(is_here, hosts)):
             raise RefusedError(421, "the Host is not this machine's: ask 127.0.0.1 or localhost")

@@ -59,7 +59,7 @@ def is_here(host: str) -> bool:
 
 
 def is_from_elsewhere(head: Head) -> bool:
-    """Does a page in a browser ask that is not of this machine? A browser says so; what is no browser says nothing."""
+    """Does a page in a browser ask that is not of this machine? A browser says so; nothing else does."""
     origins = [value.decode("latin-1") for name, value in head.headers if name == b"origin"]
     if origins:
         return not all(_is_local(each) for each in origins)

@@ -76,7 +76,7 @@ def _object(data: str) -> Json | None:
 
 
 def _add_event(whole: Json, choices: dict[int, Json], event: Json) -> None:
-    """Add a chunk: its choices by their index; of all else (id, model, usage, timings) the latest that is no null."""
+    """Add a chunk: its choices by their index; of all else (id, model, usage, timings) the latest but null."""
     given = event.pop("choices", None)
     whole.update((key, value) for key, value in event.items() if value is not None)
     for each in given if isinstance(given, list) else []:

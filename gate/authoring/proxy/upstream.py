@@ -52,9 +52,9 @@ def target(url: str) -> Target:
         host, port = parts.hostname or "", parts.port
         host.encode("ascii")
     except (ValueError, UnicodeError) as error:
-        raise GateError(f"--to: is no URL ({error}); give one as http://127.0.0.1:8080/v1") from error
+        raise GateError(f"--to: is not a URL ({error}); give one as http://127.0.0.1:8080/v1") from error
     if parts.scheme not in ("http", "https") or not host:
-        raise GateError("--to: is no URL of http or https; give one as http://127.0.0.1:8080/v1")
+        raise GateError("--to: is not a URL of http or https; give one as http://127.0.0.1:8080/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise GateError("--to: give scheme, host, port and path alone; a key goes into the client's own header")
     tls = parts.scheme == "https"

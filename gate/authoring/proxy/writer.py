@@ -33,7 +33,7 @@ def check(path: Path) -> None:
     try:
         there = os.fstat(handle)
         if not stat.S_ISREG(there.st_mode):
-            raise GateError(f"--save {path}: is no plain file; name one, which is made if there is none")
+            raise GateError(f"--save {path}: is not a plain file; name one, which is made if there is none")
         begins = os.pread(handle, len(BEGINNING), 0)
         if not BEGINNING.startswith(begins):  # none or half of it: an empty file, or what a kill has left
             raise GateError(f"--save {path}: is a file that gate proxy has not written; name another one")

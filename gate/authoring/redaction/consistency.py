@@ -17,19 +17,19 @@ from gate.types import Json
 LEAST = 3
 """Characters of a text that can be known again."""
 _ESCAPED = re.compile(r"\\[A-Za-z]|\(\?[a-z-]{1,8}[:)]")
-"""What is no letter of a pattern's text: \\b, (?i)."""
+"""What is not a letter of a pattern's text: \\b, (?i)."""
 _WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Replacement:
     """A secret, and what stands in its place."""
 
     secret: Secret
     placeholder: str
 
 
-def misfit(before: Json, row: Json, every: list[Taken]) -> str:
+def misfit(before: Json, row: Json, every: list[Replacement]) -> str:
     """The first key whose expectation was about what redaction took, and why it fits no more; empty where all fit.
 
     `before` is the row as it was: of its questions alone that is told apart which redaction has changed.
@@ -42,15 +42,15 @@ def misfit(before: Json, row: Json, every: list[Taken]) -> str:
     return ""
 
 
-def taken(redactors: Sequence[Redactor]) -> list[Taken]:
+def replacements(redactors: Sequence[Redactor]) -> list[Replacement]:
     """Everything that was redacted, in one step or in two."""
-    return [Taken(*pair) for each in redactors for pair in each.made]
+    return [Replacement(*pair) for each in redactors for pair in each.made]
 
 
 def advice(redactors: Sequence[Redactor]) -> str:
     """What was redacted, by kind and place, and what to do about it."""
-    told = "; ".join(line for each in redactors for line in each.told())
-    names = ", ".join(dict.fromkeys(each.placeholder for each in taken(redactors)))
+    told = "; ".join(line for each in redactors for line in each.summary())
+    names = ", ".join(dict.fromkeys(each.placeholder for each in replacements(redactors)))
     return (
         f"redacted: {told}. Write what is expected with the placeholder ({names}): --call, --contains, --expect, --edit"
     )
@@ -65,7 +65,7 @@ def _wanted(value: Any, where: str, pattern: bool = False) -> Iterator[tuple[str
     """(path, text, is it a pattern?) of every text that an answer is held against."""
     if isinstance(value, dict):
         for key, part in value.items():
-            if not (key == "name" and "arguments" in value):  # a tool's name is no text of the question
+            if not (key == "name" and "arguments" in value):  # a tool's name is not a text of the question
                 is_pattern = key in ("regex", "pattern") or (key in MATCHERS and MATCHERS[key].is_pattern)
                 yield from _wanted(part, under(where, key), is_pattern)
     elif isinstance(value, list):
@@ -81,7 +81,7 @@ def _unknown(text: str, left: str) -> str:
     return f"expects {missing[0]}, which stands nowhere in what is asked" if missing else ""
 
 
-def _part(text: str, gone: list[Taken], left: str) -> str:
+def _part(text: str, gone: list[Replacement], left: str) -> str:
     """A word of what was redacted, which the question does not hold elsewhere."""
     words = set(_WORD.findall(_ESCAPED.sub(" ", PLACEHOLDER.sub(" ", text)).casefold()))
     kept = left.casefold()
@@ -103,7 +103,7 @@ def _words(secret: Secret) -> list[str]:
     return words[:-1] if secret.kind == "EMAIL" else words
 
 
-def _lost(text: str, pattern: bool, gone: list[Taken], asked: str, left: str) -> str:
+def _lost(text: str, pattern: bool, gone: list[Replacement], asked: str, left: str) -> str:
     """A text or a pattern that was met by what is asked before redaction, and is no more."""
     was = any(_meets(text, pattern, each.secret.value, full=True) for each in gone) or _meets(text, pattern, asked)
     still = any(_meets(text, pattern, each.placeholder, full=True) for each in gone) or _meets(text, pattern, left)

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from gate.authoring.redaction.scan import PLACEHOLDER, Secret, found, owner, texts, under
+from gate.authoring.redaction.scan import PLACEHOLDER, Secret, owner, secrets, texts, under
 
 SPREAD = 6
 """Characters from which on a secret is replaced wherever else it stands; a shorter one would hit ordinary words."""
@@ -38,7 +38,7 @@ class Redactor:
                 kind = old[1] or "REDACTED"
                 self._numbers[kind] = max(self._numbers[kind], int(old[2] or old[3] or 1))
         for _, name, text in every:
-            for secret in found(text, name):
+            for secret in secrets(text, name):
                 self._name(secret)
         self._elsewhere = _alternatives(self._spelled)
 
@@ -53,7 +53,7 @@ class Redactor:
             return [self.value(part, f"{where}[{number}]", name) for number, part in enumerate(value)]
         return self._text(value, where, name) if isinstance(value, str) else value
 
-    def told(self) -> list[str]:
+    def summary(self) -> list[str]:
         """What was replaced, a line a kind: how often and where, and never what."""
         kinds: dict[str, Counter[str]] = {}
         for (kind, where), count in self.counts.items():
@@ -71,7 +71,7 @@ class Redactor:
 
     def _once(self, text: str, where: str, name: str) -> str:
         done, at = "", 0
-        for secret in found(text, name):
+        for secret in secrets(text, name):
             done += self._known(text[at : secret.start], where) + self._name(secret)
             at = secret.end
             self.counts[secret.kind, where] += 1
@@ -111,7 +111,7 @@ class Redactor:
         )
 
 
-def plain(text: str) -> str:
+def redacted(text: str) -> str:
     """A text of its own, redacted."""
     return str(Redactor(text).value(text))
 

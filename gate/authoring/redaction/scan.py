@@ -54,7 +54,7 @@ class Secret:
 
 def places(value: Any) -> list[tuple[str, Secret]]:
     """(path, secret) of all that a JSON value holds."""
-    return [(where, secret) for where, name, text in texts(value) for secret in found(text, name)]
+    return [(where, secret) for where, name, text in texts(value) for secret in secrets(text, name)]
 
 
 def reserved(secret: Secret) -> bool:
@@ -90,7 +90,7 @@ def owner(key: str, name: str) -> str:
     return name if key.startswith("$") else key
 
 
-def found(text: str, name: str = "") -> tuple[Secret, ...]:
+def secrets(text: str, name: str = "") -> tuple[Secret, ...]:
     """What a text holds, in its order. `name`: the key whose value it is; if that is "password", it is all secret."""
     every = _found(text)
     said, issued, headed = _names(name)

@@ -234,7 +234,9 @@ def _fit_problems(expected: Any, path: str) -> Iterator[str]:
 def _matcher_problems(key: str, expected: Json, path: str) -> Iterator[str]:
     if key not in MATCHERS:
         names = ", ".join(MATCHERS)
-        yield one_line(f'{path}: is no matcher; they are {names}; an object with such a key is {{"$literal": …}}', 300)
+        yield one_line(
+            f'{path}: is not a matcher; they are {names}; an object with such a key is {{"$literal": …}}', 300
+        )
         return
     known = MATCHERS[key](expected)
     if others := sorted(expected.keys() - {key} - known.options):

@@ -63,7 +63,7 @@ def _turn(template: jinja2.Template, messages: list[Json], tools: list[Json], to
     before = _render(template, messages[:-1], tools, tokens)
     whole = template.render(messages=messages, tools=tools, add_generation_prompt=False, **tokens)
     if not whole.startswith(before):
-        raise ValueError("the prompt is no beginning of the whole conversation")
+        raise ValueError("the prompt is not a beginning of the whole conversation")
     return whole[len(before) :]
 
 

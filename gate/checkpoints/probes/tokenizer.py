@@ -106,7 +106,7 @@ def _served(tokenizer: Any, messages: list[Json], tools: list[Json]) -> list[Jso
     if whole[: len(before)] != before:
         before = tokenizer.apply_chat_template(_plain(messages[:-1]), tools=tools)
     if whole[: len(before)] != before:
-        raise ValueError("the prompt is no beginning of the whole conversation")
+        raise ValueError("the prompt is not a beginning of the whole conversation")
     texts = _tool_texts(tokenizer, whole[len(before) :])
     made = ToolCallFormatter(tokenizer.tool_parser, tools)(texts)
     return [{"name": call["function"]["name"], "arguments": json.loads(call["function"]["arguments"])} for call in made]

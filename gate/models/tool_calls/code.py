@@ -1,7 +1,7 @@
 """Code between backticks or in a fence. It contains no call, with two exceptions.
 
 Gemma 3 writes its calls into ```json, ```tool_code and ```tool_call fences, and Command-R after `Action:` (their prompt
-formats; no parser of mlx-lm reads either). And a message that consists of one fence is no example for a reader: an
+formats; no parser of mlx-lm reads either). And a message that consists of one fence is not an example for a reader: an
 offered tool in it is called.
 """
 

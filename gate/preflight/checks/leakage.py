@@ -60,7 +60,7 @@ def no_case_is_trained(artifact: Artifact) -> Sequence[str]:
 @rule(
     "P19",
     "fail",
-    remedy="take the rows out and train again, or write new cases; a word changed is no new one",
+    remedy="take the rows out and train again, or write new cases; a word changed is not a new one",
 )
 def no_case_is_nearly_trained(artifact: Artifact) -> Sequence[str]:
     """No training row asks nearly what a case asks: 5-grams of characters that overlap by 0.7 or more."""
@@ -79,7 +79,7 @@ def _found(artifact: Artifact) -> dict[str, list[str]]:
     if artifact.fixtures is None:
         raise NotPossible("there is no folder with cases/ to compare with")
     names = loader.files(artifact.fixtures)
-    suites = [sealing.there(artifact.fixtures / "cases" / name) for name in names]
+    suites = [sealing.resolve(artifact.fixtures / "cases" / name) for name in names]
     if not suites:
         raise NotPossible(f"{artifact.fixtures}/cases holds no case file")
     files = [

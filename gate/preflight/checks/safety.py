@@ -78,7 +78,7 @@ def _named(path: Path) -> Iterator[str]:
         return
     if not isinstance(config, dict):
         if path.name in IMPORTED:
-            yield f"{path.name} is no JSON object"
+            yield f"{path.name} is not a JSON object"
         return
     for key in ("auto_map", "model_file"):
         if config.get(key) is not None:
@@ -105,7 +105,7 @@ def _links(folder: Path) -> Iterator[str]:
         if not any(target.is_relative_to(home) for home in homes):
             yield f"{name}: links out of the folder"
         elif not target.is_file() and not target.is_dir():
-            yield f"{name}: is no regular file"
+            yield f"{name}: is not a regular file"
 
 
 def _index(folder: Path) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _index(folder: Path) -> Iterator[str]:
             yield str(refusal)
             continue
         if not isinstance(mapped, dict):
-            yield f"{path.name}: its weight_map is no object"
+            yield f"{path.name}: its weight_map is not an object"
             continue
         yield from _mapped(folder, path.name, {str(name): str(file) for name, file in mapped.items()})
 
@@ -126,7 +126,7 @@ def _mapped(folder: Path, index: str, mapped: dict[str, str]) -> Iterator[str]:
     held: dict[str, set[str]] = {}
     for file in sorted(set(mapped.values())):
         if "/" in file or "\\" in file or not (folder / file).is_file():
-            yield f"{index}: names {file[:80]!r}, which is no file of the folder"
+            yield f"{index}: names {file[:80]!r}, which is not a file of the folder"
             continue
         with contextlib.suppress(HeaderError, OSError):  # told by the check of headers
             held[file] = set(tensors.safetensors(folder / file))

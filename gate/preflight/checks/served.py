@@ -112,7 +112,7 @@ def server_reads_the_same_tokens(artifact: Artifact) -> Sequence[str]:
 
 @once
 def props(artifact: Artifact) -> Json:
-    """What /props tells. Raises NotPossible where the server is no llama-server."""
+    """What /props tells. Raises NotPossible where the server is not a llama-server."""
     server = _server(artifact)
     try:
         with Client(server, timeout=SECONDS) as client:
@@ -120,7 +120,7 @@ def props(artifact: Artifact) -> Json:
     except AskError as error:
         raise NotPossible(str(error)) from error
     if not told:
-        raise NotPossible("it is no llama-server")
+        raise NotPossible("it is not a llama-server")
     return told
 
 

@@ -120,7 +120,7 @@ def gguf_markers_are_tokens(artifact: Artifact) -> Sequence[str]:
     """Each marker of the template in the form <|…|> is a token of its own that text cannot be split across."""
     known, text = artifact.gguf.tokens, "".join(templates(artifact).values())
     return [
-        f"{name} is no control token"
+        f"{name} is not a control token"
         for name in tokenizer_facts.MARKERS
         if name.startswith("<|") and name in text and name not in known
     ]

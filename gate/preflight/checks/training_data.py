@@ -28,7 +28,7 @@ LENGTH = 2048
 """mlx-lm's max_seq_length where nothing else is set (mlx_lm/lora.py, CONFIG_DEFAULTS)."""
 SPOILED = {
     "double": "the arguments of a call come out as a JSON text in JSON",
-    "python": "the arguments of a call, or parts of a content, come out as Python's own notation, which is no JSON",
+    "python": "the arguments of a call, or parts of a content, come out as Python's own notation, which is not JSON",
 }
 
 Files = tuple[tuple[Path, int], ...]
@@ -176,7 +176,7 @@ def _cut(fact: Fact, length: int) -> str:
 
 
 def _length(artifact: Artifact) -> int:
-    """The max_seq_length of an adapter's training; mlx-lm's default for what is no adapter."""
+    """The max_seq_length of an adapter's training; mlx-lm's default for what is not an adapter."""
     told = artifact.adapter_config.get("max_seq_length") if artifact.checkpoint.adapter else None
     return told if isinstance(told, int) and told > 0 else LENGTH
 

@@ -325,7 +325,7 @@ class TestChat:
             (a_chat(called('{"a": NaN}')), "arguments are no JSON"),
             (a_chat(called([])), "arguments are no object"),
             (a_chat(called("{}")), "its tools do not allow the expected call"),
-            (a_chat(called("{}"), tools=[{"type": "custom", "custom": {}}]), "a tool that is no function"),
+            (a_chat(called("{}"), tools=[{"type": "custom", "custom": {}}]), "a tool that is not a function"),
             (a_chat(words("x"), tools=[{"type": "function", "function": {"name": "a b"}}]), "the OpenAI API refuses"),
             (a_chat(words("x"), tools=[{"type": "function", "function": {"name": "a\x1b"}}]), "the OpenAI API refuses"),
             (a_chat(words("x"), tools=[{"type": "function", "function": {"name": "a\n"}}]), "the OpenAI API refuses"),
@@ -598,5 +598,5 @@ class TestChecked:
 
 
 def test_an_unreadable_path_names_itself(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match=r"absent\.jsonl: is no file"):
+    with pytest.raises(CaseError, match=r"absent\.jsonl: is not a file"):
         list(openai_chat.read(tmp_path / "absent.jsonl"))

@@ -96,7 +96,7 @@ PRIVATE = "sk" + "-proj-" + "7aB3" * 10
             'x: no answer can be right: contains ["bridge"] and not_contains ["ridge"]',
         ),
         (asks("x", "x", expect=CONSISTENT), None),
-        (asks("x", "x", replaces="gone"), "x: replaces 'gone', which is no case of any file"),
+        (asks("x", "x", replaces="gone"), "x: replaces 'gone', which is not a case of any file"),
         (asks("x", "x", replaces="x"), "x: replaces 'x', which is itself"),
         (asks("x", "x", replaces="pwd"), None),
         (asks("x", f"use {PRIVATE}"), "x: KEY stands in messages[0].content"),

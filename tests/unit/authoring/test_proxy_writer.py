@@ -310,7 +310,7 @@ def test_an_answer_that_cannot_be_written_down_does_not_stop_the_others(tmp_path
 def test_a_pipe_or_a_device_is_no_file_to_save_to(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(GateError, match="is no plain file"):
+        with pytest.raises(GateError, match="is not a plain file"):
             check(path)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.authoring.redaction import scan
-from gate.authoring.redaction.redactor import Redactor, plain
+from gate.authoring.redaction.redactor import Redactor, redacted
 from gate.authoring.redaction.vendors import KEYS
 
 LETTERS = string.ascii_letters + string.digits
@@ -93,7 +93,7 @@ SETTINGS = ("{}", "run it with {} now", '"{}"', "key={}", "`{}`.", "X: {},", "a\
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_vendors_key_keeps_its_beginning_alone(name: str, setting: str) -> None:
     start, rest = VENDORS[name]
-    done = plain(setting.replace("{}", start + rest))
+    done = redacted(setting.replace("{}", start + rest))
     assert f"{start}REDACTED" in done
     assert not any(rest[at : at + 8] in done for at in range(len(rest) - 8))
 
@@ -164,7 +164,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("text", "done"), OTHERS, ids=[done for _, done in OTHERS])
 def test_each_kind_becomes_its_placeholder(text: str, done: str) -> None:
-    assert plain(text).strip() == done
+    assert redacted(text).strip() == done
 
 
 ORDINARY = [
@@ -208,13 +208,13 @@ ORDINARY = [
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_stays(text: str) -> None:
-    assert plain(text) == text
+    assert redacted(text) == text
 
 
 def test_prose_about_this_project_holds_next_to_nothing(request: pytest.FixtureRequest) -> None:
     """The README is full of hashes, models, code and paths."""
     text = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
-    assert [each.value for each in scan.found(text) if not scan.reserved(each)] == []
+    assert [each.value for each in scan.secrets(text) if not scan.reserved(each)] == []
 
 
 def test_an_expectation_still_fits_the_question() -> None:
@@ -234,17 +234,17 @@ def test_an_expectation_still_fits_the_question() -> None:
 
 
 def test_a_short_password_is_not_taken_out_of_ordinary_words() -> None:
-    assert plain("https://a:cat@host/x concatenates cat") == "https://a:<PASSWORD_1>@host/x concatenates cat"
+    assert redacted("https://a:cat@host/x concatenates cat") == "https://a:<PASSWORD_1>@host/x concatenates cat"
 
 
 def test_different_secrets_have_different_placeholders_and_equal_ones_the_same() -> None:
-    assert plain("a@b.org c@d.org a@b.org") == "<EMAIL_1> <EMAIL_2> <EMAIL_1>"
+    assert redacted("a@b.org c@d.org a@b.org") == "<EMAIL_1> <EMAIL_2> <EMAIL_1>"
     one, two = ("sk" + "-" + fake(40) for _ in range(2))
-    assert plain(f"{one} {two} {one}") == "sk-REDACTED sk-REDACTED_2 sk-REDACTED"
+    assert redacted(f"{one} {two} {one}") == "sk-REDACTED sk-REDACTED_2 sk-REDACTED"
 
 
 def test_a_placeholder_that_is_there_is_never_given_to_another() -> None:
-    assert plain("<EMAIL_1> and a@b.org") == "<EMAIL_1> and <EMAIL_2>"
+    assert redacted("<EMAIL_1> and a@b.org") == "<EMAIL_1> and <EMAIL_2>"
 
 
 def test_the_keys_of_objects_are_texts_too() -> None:
@@ -256,12 +256,12 @@ def test_what_was_taken_out_is_told_by_kind_and_place_and_never_itself() -> None
     row = {"messages": [{"content": "a@b.org c@d.org"}], "expect": {"to": "a@b.org", "password": "herring"}}
     redactor = Redactor(row)
     redactor.value(row)
-    assert redactor.told() == ["EMAIL 3x: messages[0].content, expect.to", "PASSWORD 1x: expect.password"]
+    assert redactor.summary() == ["EMAIL 3x: messages[0].content, expect.to", "PASSWORD 1x: expect.password"]
 
 
 def test_addresses_for_documentation_are_known() -> None:
-    (mail, address) = scan.found("a@example.org 192.0.2.7")
-    (other,) = scan.found("a@firm.org")
+    (mail, address) = scan.secrets("a@example.org 192.0.2.7")
+    (other,) = scan.secrets("a@firm.org")
     assert scan.reserved(mail)
     assert scan.reserved(address)
     assert not scan.reserved(other)
@@ -301,7 +301,7 @@ def test_redacting_twice_changes_nothing_more(value: Any) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=5).map(" ".join))
 def test_what_is_redacted_holds_no_secret(text: str) -> None:
-    assert scan.found(plain(text)) == ()
+    assert scan.secrets(redacted(text)) == ()
 
 
 @pytest.mark.parametrize(
@@ -329,5 +329,5 @@ def test_what_is_redacted_holds_no_secret(text: str) -> None:
 )
 def test_no_text_takes_long(text: str) -> None:
     started = time.process_time()
-    scan.found(text)
+    scan.secrets(text)
     assert time.process_time() - started < 6

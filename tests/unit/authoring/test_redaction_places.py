@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gate.authoring.redaction import scan
-from gate.authoring.redaction.redactor import Redactor, plain
+from gate.authoring.redaction.redactor import Redactor, redacted
 
 HEX = "9f86d081884c7d65" + "9a2feaa0c55ad015"
 LOGIN = base64.b64encode(b"user" + b":pass").decode()
@@ -61,8 +61,8 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "done"), TEXTS, ids=range(len(TEXTS)))
 def test_it_becomes_a_placeholder_and_stays_one(text: str, done: str) -> None:
-    assert plain(text) == done
-    assert plain(done) == done
+    assert redacted(text) == done
+    assert redacted(done) == done
 
 
 def test_a_header_in_an_object_is_read_with_its_name() -> None:
@@ -78,6 +78,6 @@ def test_a_header_in_an_object_is_read_with_its_name() -> None:
 
 def test_what_has_no_width_goes_with_the_key_and_the_rest_keeps_its_place() -> None:
     text = f"a\u200bb sk-proj-\u200b{REST} c\u200bd"
-    (found,) = scan.found(text)
+    (found,) = scan.secrets(text)
     assert text[: found.start] == "a\u200bb "
     assert text[found.end :] == " c\u200bd"

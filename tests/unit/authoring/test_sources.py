@@ -137,7 +137,7 @@ def test_the_limit_of_the_request_is_kept() -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"request": {}}, "is no pair"),
+        ({"request": {}}, "is not a pair"),
         (a_pair(status=503), "HTTP 503"),
         (a_pair() | {"response": {"error": {"message": "overloaded"}}}, "overloaded"),
         (a_pair() | {"response": {"raw": "data: {"}}, "no answer of a model"),
@@ -251,7 +251,7 @@ def test_roles_for_calls_and_observations_are_read() -> None:
         ({"conversations": [{"from": "alien", "value": "x"}]}, "a turn of"),
         ({"conversations": [{"from": "human", "value": 1}]}, "a turn of"),
         ({"conversations": [{"value": "x"}]}, "neither role nor from"),
-        ({"text": "x"}, "is no conversation"),
+        ({"text": "x"}, "is not a conversation"),
         ({"messages": [{"role": "user", "content": "x"}]}, "no assistant turn"),
         (hermes("[]", ("human", "x"), ("gpt", "<tool_call>oops</tool_call>")), "a <tool_call> cannot be read"),
         (hermes("[]", ("human", "x"), ("tool", "<tool_response>1</tool_response>"), ("gpt", "y")), "no call asked for"),

@@ -377,8 +377,8 @@ def test_an_expectation_or_a_tool_that_was_changed_is_looked_at_again() -> None:
     tools[0]["function"]["parameters"]["type"] = 7
     assert "invalid schema" in check(expect, tools)[0]
     expect["calls"][0]["arguments"] = {"command": {"$regexp": "ls"}}
-    assert "is no matcher" in check(expect, TOOLS)[0]
-    with pytest.raises(CaseError, match="is no matcher"):
+    assert "is not a matcher" in check(expect, TOOLS)[0]
+    with pytest.raises(CaseError, match="is not a matcher"):
         compare(expect, [], TOOLS)
 
 

@@ -36,7 +36,7 @@ def calls(*names: str) -> Json:
     ],
 )
 def test_a_case_wants_a_label(expect: Json, label: str) -> None:
-    assert labels.wanted(expect) == label
+    assert labels.expected_label(expect) == label
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_case_wants_a_label(expect: Json, label: str) -> None:
     ],
 )
 def test_an_answer_is_a_label(expect: Json, reply: Json, label: str) -> None:
-    assert labels.given(expect, replace(REPLY, **reply)) == label
+    assert labels.reply_label(expect, replace(REPLY, **reply)) == label
 
 
 def result(number: int, wanted: str, said: str) -> Result:
@@ -80,19 +80,19 @@ def report(rows: dict[str, dict[str, int]], **more: Any) -> Shown:
 
 def test_false_positives_and_negatives_are_rates_of_their_own_cases() -> None:
     rows = {"SAVE": {"SAVE": 45, "SKIP": 12, "(no JSON)": 3}, "SKIP": {"SKIP": 58, "SAVE": 2}}
-    text = confusion.told(report(rows, positive="SAVE"))
+    text = confusion.summary(report(rows, positive="SAVE"))
     assert "false positives 2/60 (3.3 %, at most 10.1 %)" in text
     assert "false negatives 12/57 (21.1 %, at most 31.9 %)" in text
     assert "3 answers were no JSON" in text
 
 
 def test_a_clean_matrix_is_not_shown() -> None:
-    assert confusion.told(report({"a": {"a": 5}, "b": {"b": 2}})) == ""
+    assert confusion.summary(report({"a": {"a": 5}, "b": {"b": 2}})) == ""
 
 
 def test_a_matrix_shows_at_most_twelve_columns() -> None:
     rows = {f"tool{n}": {f"tool{n}": 1, f"tool{(n + 1) % 20}": 1} for n in range(20)}
-    head = confusion.told(report(rows)).splitlines()[1]
+    head = confusion.summary(report(rows)).splitlines()[1]
     assert head.count("tool") == 12
     assert "(others)" in head
 

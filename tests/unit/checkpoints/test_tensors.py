@@ -55,9 +55,9 @@ def test_a_file_by_the_library_is_read_as_it_was_written(tmp_path: Path) -> None
         ({"a": entry(0, 4, dtype=["F32"])}, b"1234", "not described"),
         ({"a": {"dtype": "U8"}}, b"", "not described"),
         ({"a": 7}, b"", "not described"),
-        ([1], b"", "no JSON object"),
-        (b"{]", b"", "no JSON"),
-        (b"[" * 5000, b"", "no JSON"),
+        ([1], b"", "not a JSON object"),
+        (b"{]", b"", "not JSON"),
+        (b"[" * 5000, b"", "not JSON"),
     ],
 )
 def test_a_bad_safetensors_header_is_refused(tmp_path: Path, header: object, data: bytes, why: str) -> None:

@@ -143,7 +143,7 @@ def test_show_decides_again_from_a_report_or_its_folder(tmp_path: Path, capsys: 
 def test_show_of_no_report_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.json").write_text(json.dumps({}))
     assert command.main(["show", str(tmp_path / "x.json")]) == 4
-    assert "is no report" in capsys.readouterr().err
+    assert "is not a report" in capsys.readouterr().err
 
 
 def test_fetch_prints_where_the_model_lies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

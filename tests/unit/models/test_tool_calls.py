@@ -124,7 +124,7 @@ NEGATIVES: list[tuple[str, str]] = [
     ("gemma 4", "<|channel>I could write <|tool_call>call:f{a:1}<tool_call|><channel|>No."),
     ("gemma 4", "<|tool_call> opens and <tool_call|> closes."),
     ("glm", "Pairs: <arg_key>size</arg_key><arg_value>4</arg_value>."),
-    ("glm", "<tool_call>text that is no name</tool_call>"),
+    ("glm", "<tool_call>text that is not a name</tool_call>"),
     ("longcat", "<longcat_tool_call> is its tag, and <longcat_arg_key> another."),
     ("longcat", "`<longcat_tool_call>f<longcat_arg_key>a</longcat_arg_key></longcat_tool_call>`"),
     ("hunyuan", "Text with <tool_calls> in it."),

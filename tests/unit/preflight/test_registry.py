@@ -144,7 +144,7 @@ def test_bad_options_end_with_4(
 
 def test_no_checkpoint_ends_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preflight", str(tmp_path)]) == 4
-    assert "no checkpoint" in capsys.readouterr().err
+    assert "not a checkpoint" in capsys.readouterr().err
 
 
 def test_what_may_not_be_loaded_ends_with_2_and_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

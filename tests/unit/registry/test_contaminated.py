@@ -26,7 +26,7 @@ def burn(project: Project, *ids: str) -> int:
 
 def test_each_case_burns_once(project: Project) -> None:
     assert (burn(project, "pwd"), burn(project, "pwd", "ls"), burn(project, "ls")) == (1, 1, 0)
-    assert set(contaminated.known(project.path / "registry").values()) == {"pwd", "ls"}
+    assert set(contaminated.recorded(project.path / "registry").values()) == {"pwd", "ls"}
 
 
 def test_a_burned_case_is_asked_and_not_counted(project: Project, how: tuple[str, ...]) -> None:
@@ -95,7 +95,7 @@ def test_a_broken_ledger_stops_the_run(project: Project) -> None:
     path = contaminated.path(project.path / "registry")
     path.write_text(path.read_text().replace('"cases"', '"other"'))
     with pytest.raises(LedgerError):
-        contaminated.known(project.path / "registry")
+        contaminated.recorded(project.path / "registry")
     assert issubclass(LedgerError, GateError)
     run = project.run()
     assert run.ret == 4

@@ -30,7 +30,7 @@ def contract(folder: Path, *given: dict[str, Any]) -> Contract:
     (folder / "fixtures/cases/new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     file = loader.load("new.jsonl", folder / "fixtures")
     empty = Contract("t", "new.jsonl", file.digest, tuple(case.id for case in file.cases), 1.0)
-    return contaminated.without(empty, file, contaminated.known(folder / "registry"))
+    return contaminated.without(empty, file, contaminated.recorded(folder / "registry"))
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def test_what_nearly_asks_a_burned_case_or_a_row_of_it_replaces_nothing(repaired
 def test_lines_without_words_are_read(tmp_path: Path) -> None:
     file = loader.load("a.jsonl", project(tmp_path) / "fixtures")
     contaminated.record(tmp_path / "registry", {loader.marks(file.cases[0])[1]: "status"}, {"repair": "r"})
-    known = contaminated.known(tmp_path / "registry")
+    known = contaminated.recorded(tmp_path / "registry")
     assert contaminated.among(file.cases, known) == {0: "status"}
 
 
 def test_new_rows_of_a_burned_case_are_recorded_too(repaired: Path) -> None:
-    before = set(contaminated.known(repaired / "registry"))
+    before = set(contaminated.recorded(repaired / "registry"))
     assert repair(repaired, "--seed", "5", out="again") == 0
-    assert before < set(contaminated.known(repaired / "registry"))
+    assert before < set(contaminated.recorded(repaired / "registry"))
     assert len((repaired / "registry/contaminated.jsonl").read_text().splitlines()) == 2
 
 

@@ -47,5 +47,5 @@ def test_a_ledger_that_was_edited_counts_nothing(tmp_path: Path) -> None:
 
 def test_a_line_of_something_else_is_told(tmp_path: Path) -> None:
     ledger.append(holdout_reuse.path(tmp_path), "asked", {"checkpoint": "one"})
-    with pytest.raises(LedgerError, match="line 1 is no attempt"):
+    with pytest.raises(LedgerError, match="line 1 is not an attempt"):
         holdout_reuse.count(tmp_path, ["a"], "one")

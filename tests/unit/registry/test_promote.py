@@ -105,7 +105,7 @@ def another_helper(project: Project) -> None:
         (another_helper, "suites/conftest.py has changed"),
         (another_word, "suites/word.txt has changed"),
         (another_root, "suites/../conftest.py has changed"),
-        (lambda p: edit(p, lambda r: r["made"].update(started="yesterday")), "no time"),
+        (lambda p: edit(p, lambda r: r["made"].update(started="yesterday")), "not a time"),
         (lambda p: edit(p, lambda r: r["contracts"][0].update(ids=["pwd"])), "have changed"),
         (lambda p: edit(p, lambda r: r["made"].update(started="2020-01-01T00:00:00+00:00")), "days old"),
         (lambda p: edit(p, lambda r: r["made"].update(started="2099-01-01T00:00:00+00:00")), "days old"),
@@ -182,7 +182,7 @@ def test_after_a_case_was_added_the_champion_is_graded_again(
     assert promote(graded) == 1
     assert "grade it again" in capsys.readouterr().err
     assert promote(graded, "--champion", str(newest(graded))) == 1
-    assert "is no report of the slot's champion" in capsys.readouterr().err
+    assert "is not a report of the slot's champion" in capsys.readouterr().err
     assert promote(graded, "--champion", str(again)) == 0
 
 

@@ -173,7 +173,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("event", ["promotion", "rollback", "", "Attempt", "a\n"])
     def test_only_promote_and_rollback_move_the_champion(self, slot: Slot, event: str) -> None:
-        with pytest.raises(SlotError, match="no event to record"):
+        with pytest.raises(SlotError, match="not an event to record"):
             slots.record(slot, event, {})
         assert not slot.folder.exists()
 
@@ -186,7 +186,7 @@ class TestStanding:
 
     @pytest.mark.parametrize("name", ["", "Hermes", "../up", "a/b", ".hidden", "-x", "a\n", "a" * 65, "é"])
     def test_a_name_is_a_plain_folder_name(self, name: str) -> None:
-        with pytest.raises(SlotError, match="no name for a slot"):
+        with pytest.raises(SlotError, match="not a name for a slot"):
             Slot(name)
 
     def test_reading_writes_nothing(self, slot: Slot) -> None:
@@ -229,7 +229,7 @@ class TestStanding:
     def test_what_is_no_pointer_is_refused(self, slot: Slot, text: str) -> None:
         promote(slot, "a")
         (slot.folder / "current").write_text(text)
-        with pytest.raises(SlotError, match="is no pointer as gate writes it"):
+        with pytest.raises(SlotError, match="is not a pointer as gate writes it"):
             slots.current(slot)
 
     def test_an_older_champion_put_back_by_hand_is_refused(self, slot: Slot) -> None:

@@ -196,11 +196,11 @@ def test_a_report_of_held_out_misses_alone_builds_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("stage", "advice"),
     [
-        ("template", "mend the chat template"),
+        ("template", "fix the chat template"),
         ("parser", "tool_parser_type"),
-        ("stop", "mend the stop token"),
+        ("stop", "fix the stop token"),
         ("length", "max_tokens"),
-        ("server", "mend the server"),
+        ("server", "fix the server"),
     ],
 )
 def test_another_stage_gives_no_row_but_advice(

@@ -46,7 +46,7 @@ def test_one_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path) 
 def test_the_cases_that_were_used_are_burned_with_the_manifests_digest(tmp_path: Path) -> None:
     a_report(project(tmp_path), MODEL | {"todo": "template"})
     assert repair(tmp_path) == 0
-    assert set(contaminated.known(tmp_path / "registry").values()) == {"status", "thanks"}
+    assert set(contaminated.recorded(tmp_path / "registry").values()) == {"status", "thanks"}
     facts = json.loads((tmp_path / "registry/contaminated.jsonl").read_text())["facts"]
     assert facts["manifest"] == hashing.sha256(tmp_path / "out/manifest.json")
     assert (facts["repair"], facts["reports"]) == ("out", manifest(tmp_path)["reports"])
@@ -62,7 +62,7 @@ def test_what_fails_before_the_burning_leaves_no_row(tmp_path: Path, monkeypatch
         patch.setattr(contaminated, "record", killed)
         repair(tmp_path)
     assert not list(tmp_path.rglob("train.jsonl"))
-    assert contaminated.known(tmp_path / "registry") == {}
+    assert contaminated.recorded(tmp_path / "registry") == {}
     assert repair(tmp_path) == repair(tmp_path) == 0
     assert len((tmp_path / "registry/contaminated.jsonl").read_text().splitlines()) == 1
 
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_put_in_place_says_that_its_cases_are_burned(
         patch.setattr("gate.repair.output.os.replace", full)
         repair(tmp_path)
     assert not list(tmp_path.rglob("train.jsonl"))
-    assert set(contaminated.known(tmp_path / "registry").values()) == {"status", "thanks"}
+    assert set(contaminated.recorded(tmp_path / "registry").values()) == {"status", "thanks"}
     assert repair(tmp_path) == 0
     assert rows(tmp_path)
 
@@ -119,7 +119,7 @@ def test_a_kill_before_the_rename_leaves_burned_cases_and_the_next_run_makes_the
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
-    assert set(contaminated.known(tmp_path / "registry").values()) == {"status", "thanks"}
+    assert set(contaminated.recorded(tmp_path / "registry").values()) == {"status", "thanks"}
     assert repair(tmp_path) == 0
     assert not list(tmp_path.glob(".out*"))
 

@@ -137,7 +137,7 @@ def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_what_is_no_report_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps(as_json(WHOLE) | change))
-    with pytest.raises(ReportError, match="is no report of version 2"):
+    with pytest.raises(ReportError, match="is not a report of version 2"):
         report.read(path)
 
 

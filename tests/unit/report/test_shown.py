@@ -110,7 +110,12 @@ def test_a_renderer_that_prints_all_it_is_given_shows_nothing_that_is_held_out(c
 def test_what_a_person_reads_names_no_held_out_case_and_counts_them() -> None:
     verdict = decide(new(), old())
     given = shown(new(), verdict)
-    texts = [terminal.summary(given), github.summary(given), "\n".join(github.alarms(given)), judge_section.told(given)]
+    texts = [
+        terminal.summary(given),
+        github.summary(given),
+        "\n".join(github.alarms(given)),
+        judge_section.summary(given),
+    ]
     texts += [terminal.verdict_line(verdict, release.Path("report.json"))]
     assert not [text for text in texts if SECRET in text]
     assert "2 misses of held-out cases, which are not shown one by one" in texts[0]

@@ -1,4 +1,4 @@
-"""Answers of a teacher outlive a kill, and what is no answer is named by its line."""
+"""Answers of a teacher outlive a kill, and what is not an answer is named by its line."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class _Choice:
     """Whether the official checker takes true for 1 in it."""
 
 
-def wanted(function: Json, tool: Json, possible: Json) -> Wanted:
+def expectation(function: Json, tool: Json, possible: Json) -> Wanted:
     """The call that BFCL's possible arguments describe.
 
     `function` is BFCL's, `tool` its OpenAI function. Raises CaseError (why, detail) where no call can be right.

@@ -24,7 +24,7 @@ def texts(source: Path | None) -> dict[str, str]:
     try:
         found = _of_folder(place) if place.is_dir() else _of_wheel(place)
     except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise CaseError(f"{place}: is no wheel of bfcl-eval that can be read ({error}); {_REMEDY}") from error
+        raise CaseError(f"{place}: is not a wheel of bfcl-eval that can be read ({error}); {_REMEDY}") from error
     if not found:
         raise CaseError(f"{place}: holds no {PREFIX}*.json; {_REMEDY}")
     return found

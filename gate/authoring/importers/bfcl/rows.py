@@ -70,7 +70,7 @@ def _wanted(functions: list[Json], tools: list[Json], call: Json) -> answers.Wan
     if name not in names:
         raise CaseError("the possible answer calls a function that the row does not have", name)
     at = names.index(name)
-    return answers.wanted(functions[at], tools[at]["function"], possible)
+    return answers.expectation(functions[at], tools[at]["function"], possible)
 
 
 def _whole(row: Json, tools: list[Json], calls: list[Json], tags: Iterable[str]) -> Json:

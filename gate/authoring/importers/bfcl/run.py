@@ -73,7 +73,7 @@ def _taken(category: str, texts: dict[str, str]) -> Iterator[Json | Refused]:
 
 
 def _rows(content: str) -> Iterator[tuple[int, object]]:
-    """Line number and row; of a line that is no JSON the error's text, which has not the shape of a row."""
+    """Line number and row; of a line that is not JSON the error's text, which has not the shape of a row."""
     for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
             try:
