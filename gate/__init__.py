@@ -14,6 +14,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # importing typing takes longer than all of this
 if TYPE_CHECKING:
     from gate.cases.loader import load as load_cases
+    from gate.cases.loader import parse as parse_case
     from gate.checkpoints.checkpoint import digest, identify
     from gate.errors import AskError, CaseError, CheckpointError, FetchError, GateError, ReportError, ServeError
     from gate.grading.verdict import decide
@@ -46,6 +47,7 @@ __all__ = [
     "identify",
     "load_cases",
     "load_style",
+    "parse_case",
     "read",
     "style_faults",
     "write",
@@ -56,6 +58,7 @@ _FUNCTIONS = {
     "identify": "gate.checkpoints.checkpoint:identify",
     "load_cases": "gate.cases.loader:load",
     "load_style": "gate.judge.style_rules:load",
+    "parse_case": "gate.cases.loader:parse",
     "read": "gate.report.io:read",
     "style_faults": "gate.judge.style_rules:faults",
     "write": "gate.report.io:write",

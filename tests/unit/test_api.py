@@ -14,7 +14,7 @@ import gate
 PUBLIC = {
     *("Case", "Check", "Checkpoint", "Contract", "Finding", "Outcome", "Reply", "Report", "Result", "Verdict"),
     *("GateError", "AskError", "CaseError", "CheckpointError", "FetchError", "ReportError", "ServeError"),
-    *("decide", "digest", "identify", "load_cases", "load_style", "read", "style_faults", "write"),
+    *("decide", "digest", "identify", "load_cases", "load_style", "parse_case", "read", "style_faults", "write"),
 }
 
 
