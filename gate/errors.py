@@ -1,4 +1,4 @@
-"""What can go wrong, and whose turn it is to fix it.
+"""The exceptions of gate: what can go wrong, and who can fix it.
 
     GateError
     ├── CaseError         a case file, a tools file or a marker is wrong: names file:line

@@ -1,4 +1,4 @@
-"""All case files of a folder, read line by line: one that does not load hides no other."""
+"""Read all case files of a folder line by line; a line that does not load is reported, and the others are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a model meet what a case expects? An expectation that nothing meets counts against every checkpoint alike."""
+"""Check that an expectation is satisfiable: one that no answer meets would count against every checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a value fit to be compared, a pattern usable, a value valid by a JSON Schema? All within limits."""
+"""Checks of values, patterns and JSON Schemas, each bounded in time and size."""
 
 from __future__ import annotations
 

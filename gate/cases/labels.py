@@ -1,4 +1,4 @@
-"""What a case wants and what an answer is, each in a word: the rows and columns of a confusion matrix."""
+"""The labels of a confusion matrix: one word for what a case expects, and one for what the model answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foldings of texts: which differences between two texts count, and which do not. Each has a name; there is no other.
+"""Text folding, in named levels: which differences between two texts count, and which do not.
 
 caseless    case and the ways to compose a letter          what an answer contains
 letters     and white space and common punctuation         the matcher `$text`

@@ -1,4 +1,4 @@
-"""The sealed exam: case files that only a key outside of the repository opens. `gate seal FILE`.
+"""Sealed case files: encrypted with a key that is kept outside the repository (`gate seal FILE`).
 
     fixtures/cases/hermes/exam.jsonl  ->  fixtures/cases/hermes/exam.jsonl.sealed
 

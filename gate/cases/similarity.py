@@ -1,4 +1,4 @@
-"""Which texts nearly say what others say, or hold most of them: by their sets of character 5-grams, exactly.
+"""Near-duplicate search: exact Jaccard similarity and containment of character 5-gram sets.
 
 Candidates come from a prefix filter (Bayardo, Ma, Srikant: Scaling up all pairs similarity search, 2007): a text that
 has a fraction LEAST of the n grams of a known one can miss few of them, so among the rarest of the n it has some. Of

@@ -1,4 +1,4 @@
-"""What a path is, which files it stands for, and the digest of exactly those bytes."""
+"""Identify a checkpoint, list the files that belong to it, and compute the digest of their bytes."""
 
 from __future__ import annotations
 

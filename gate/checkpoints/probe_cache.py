@@ -1,4 +1,4 @@
-"""Probes: children with limits that load what others made. What one said of these very bytes is kept."""
+"""Run probes in child processes with limits, and cache their answers by the bytes that they read."""
 
 from __future__ import annotations
 

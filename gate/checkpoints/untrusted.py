@@ -1,4 +1,4 @@
-"""Names and files that nobody has vouched for: read within limits, refused in words."""
+"""Read untrusted paths and files within limits; a refusal says what was found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the fault of a miss lies: what the server gave, held against what the model wrote raw. Pure.
+"""Attribute a miss to a stage by comparing the served answer with the raw text of the model. Pure functions.
 
     model     the raw text is wrong, too
     parser    the raw text is right, and the server lost or changed the call that is in it

@@ -1,4 +1,4 @@
-"""What is certain before all has been asked: a demand that the cases still to come cannot meet any more."""
+"""Early stopping: detect a demand that the remaining cases can no longer meet."""
 
 from __future__ import annotations
 

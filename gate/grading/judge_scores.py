@@ -1,4 +1,4 @@
-"""A judge's scores in a report: what is demanded of them, what is missing, are they worse than the champion's."""
+"""A judge's scores in a report: the demands on them, missing scores, and the comparison with the champion's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decide: from a report to a verdict, without a model, without I/O. In doubt the gate stays shut."""
+"""Decide a report: a pure function from results to a verdict. In doubt the gate stays closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a judge agrees with a person, and what its error does to a mean.
+"""Agreement of a judge with human scores, and how its error affects a mean.
 
 Scores are whole numbers on one scale; the two sequences are paired, judge first.
 """

@@ -1,4 +1,4 @@
-"""Answers that speak to the judge instead of the person who asked: told by rules, before any judge sees them.
+"""Prompt injection: rules that detect answers addressed to the judge before a judge reads them.
 
 A judge is a language model and follows what it reads. What is found here has the lowest score and is never judged:
 verdicts written by the candidate, orders to whoever reads, turns of a chat, marks and invisible characters, and the

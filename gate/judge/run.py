@@ -1,4 +1,4 @@
-"""Scores the answers that a report keeps, without asking the candidate again.
+"""Score the answers in a report with a judge, without asking the candidate again.
 
 One model is in memory at a time: the candidate has answered and is gone when the judge is served. The scores and the
 judge's check-up are written into the report; a later judging replaces them, and the report remembers that there was

@@ -1,4 +1,4 @@
-"""Held-out cases in a run: counted as an attempt before they are told of, and told of only in sums.
+"""Held-out cases in a run: each use is recorded before results are reported, and only sums are reported.
 
 A sum over a part of them would tell of single ones, so a test that was not asked all of its cases tells nothing of the
 held-out ones.

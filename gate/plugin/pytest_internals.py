@@ -1,4 +1,4 @@
-"""All that the gate takes from plugins of pytest and of xdist by their names."""
+"""All access to pytest's and xdist's own plugins by name."""
 
 from __future__ import annotations
 

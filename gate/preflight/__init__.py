@@ -1,1 +1,1 @@
-"""Before a checkpoint is served: what its files show to be wrong. One module a family of checks."""
+"""Checks of the files of a checkpoint before it is served; one module for each family of checks."""

@@ -1,4 +1,4 @@
-"""A checkpoint and what lies beside it, as the checks see it: facts that are read once, when first asked for."""
+"""A checkpoint and its base, adapter and training rows, as checks read them: each fact is read once, on first use."""
 
 from __future__ import annotations
 

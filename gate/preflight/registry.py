@@ -1,4 +1,4 @@
-"""All checks, and what they say of an artifact. A new file in checks/ is found by itself."""
+"""All checks, and their results for an artifact. Modules in checks/ are discovered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a tensor, some rows at a time: float, packed by MLX, or in ggml's blocks."""
+"""The values of a tensor, a few rows at a time: float, packed by MLX, or in ggml's blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases that training has learned from: `<registry>/contaminated.jsonl`, a ledger over all slots.
+"""Contaminated cases, which training rows were built from: `<registry>/contaminated.jsonl`, a ledger over all slots.
 
 A case whose miss became training rows no longer shows what the model can do: it is asked on, and counts no more. A
 fresh case that `replaces` it takes its place; until then a promotion would stand on fewer cases, and is refused.

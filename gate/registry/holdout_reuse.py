@@ -1,4 +1,4 @@
-"""How often held-out cases were looked at: `<registry>/holdout_reuse.jsonl`, a ledger over all slots.
+"""How often held-out cases were used: `<registry>/holdout_reuse.jsonl`, a ledger over all slots.
 
 Each checkpoint that is asked a held-out case is one attempt at it, whatever comes of it and in whatever file the case
 stands. Whoever tries often enough passes by luck, so the n-th checkpoint must show its bound with confidence 1 - 0.05/n

@@ -1,4 +1,4 @@
-"""What a promotion demands beyond PASS, and which suites there are today."""
+"""The project's policy in pyproject.toml, and the digests of its suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only door to a slot: a report that passes today, for exactly these bytes, is recorded and made champion."""
+"""Promotion: a checkpoint becomes champion if its report passes today and its bytes are those that were graded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a slot has fared, round by round: what was trained, what came of it, what it cost."""
+"""The rounds of a slot: training, results, and lost cases of each promotion."""
 
 from __future__ import annotations
 

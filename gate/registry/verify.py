@@ -1,4 +1,4 @@
-"""Is this the checkpoint that was promoted, with the evidence that it was promoted on?"""
+"""Verify that a checkpoint is the promoted one, and that its evidence is intact."""
 
 from __future__ import annotations
 

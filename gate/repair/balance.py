@@ -1,4 +1,4 @@
-"""How many rows of what: none too often, and enough of what worked before."""
+"""Balance categories of rows: cap frequent ones, and keep enough rows of what already works."""
 
 from __future__ import annotations
 

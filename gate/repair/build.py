@@ -1,4 +1,4 @@
-"""Misses -> rows: said otherwise, kept apart from every case, measured, balanced, split. Writes nothing."""
+"""Build rows from misses: reword, exclude what resembles a case, measure, balance and split. Writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No row says what a case says, or calls with what a held-out case is about.
+"""The contamination guard: no row repeats a case, or uses the values of a held-out case.
 
 What a case says, and when two texts say nearly the same, is settled as in P19 (gate.preflight.checks.leakage): rows
 that pass here pass there. Beyond that a row may not hold a case's words with others around them, nor say them in

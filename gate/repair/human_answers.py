@@ -1,4 +1,4 @@
-"""What a person gives beside a report: the right words of a case, its right calls, or another wording of it.
+"""A person's answers to cases: the right words, the right calls, or another wording of the request.
 
 One JSON object a line: {"id": "none-01", "answer": "…"}; "calls" in place of "answer" where a case expects a pattern
 and names no value; "asked" where the line is another way to ask the case. An id that two case files have needs

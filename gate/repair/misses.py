@@ -1,4 +1,5 @@
-"""The misses of reports: which of them rows can repair, which are another part's to fix, which are nobody's to see."""
+"""Collect the misses of reports: those that rows can repair, those that need another fix, and held-out ones, which
+are counted only."""
 
 from __future__ import annotations
 

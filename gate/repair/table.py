@@ -1,4 +1,4 @@
-"""A repair in words: what is built of each category, what was dropped, what is to be fixed elsewhere."""
+"""The tables that `gate repair` prints: rows by category, dropped rows, and misses to fix elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A teacher behind a URL: it says a request otherwise, and then shows how it would have answered that.
+"""A teacher model behind a URL: it rewords a request, and answers the reworded request.
 
 What it has answered is kept beside the repair (gate.system.answer_file).
 """

@@ -1,4 +1,4 @@
-"""One miss, many rows: phrases with slots that want the same of the same tool."""
+"""Variants of a miss: phrases with slots that request the same call."""
 
 from __future__ import annotations
 

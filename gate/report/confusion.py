@@ -1,4 +1,4 @@
-"""Confusion matrices as text: what was answered where something else was wanted, and rates of false answers."""
+"""Confusion matrices as text, with the rates of false positives and false negatives."""
 
 from __future__ import annotations
 

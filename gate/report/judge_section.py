@@ -1,4 +1,4 @@
-"""A judge's scores as text: does it agree with people, what did it say, and what of it may be believed."""
+"""A judge's scores as text: its agreement with people, its scores, and its warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as it may be shown: of held-out cases there are sums, and nothing of a single one.
+"""The redacted report that renderers get: held-out cases appear in sums only.
 
 Whatever writes for a person or another program (terminal, Markdown, comparison, release) takes a Shown and no Report,
 so that a new output cannot tell what is held out. A Verdict names no held-out case either (gate.grading.verdict).

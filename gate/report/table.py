@@ -1,4 +1,4 @@
-"""The row of a test in every table of results: its figures as text."""
+"""The row of a test in a table of results, as text; all renderers use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sha256 of files, remembered by path, size, time of change and inode."""
+"""sha256 of files, cached by path, size, modification time and inode."""
 
 from __future__ import annotations
 

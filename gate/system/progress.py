@@ -1,4 +1,4 @@
-"""Tell a person at the terminal what a long command is doing."""
+"""Progress of long commands on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a part of gate in a child process with limits of time, memory and output: for bytes nobody has vouched for."""
+"""Run a module of gate in a child process with limits on time, memory and output, to read untrusted files."""
 
 from __future__ import annotations
 

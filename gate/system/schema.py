@@ -1,4 +1,4 @@
-"""Is a JSON value valid by a JSON Schema, and if not, why?
+"""Validate JSON values against a JSON Schema, and explain the first error.
 
 jsonschema-rs tells whether in microseconds, and jsonschema, which takes a hundred times as long, tells why. The yes of
 the first is believed; what it refuses, or cannot read, is looked at by the second, whose word counts.

@@ -1,4 +1,4 @@
-"""Does what is expected still fit what is asked, once secrets are placeholders? What nobody can read nobody answers."""
+"""Check that the expectation of a redacted case can still be met: its values must appear in the redacted request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is what a pattern has found a secret? Words, variables, versions, digests and files are none."""
+"""Heuristics that reject false positives: words, variables, versions, digests and file names are not secrets."""
 
 from __future__ import annotations
 

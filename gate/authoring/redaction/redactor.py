@@ -1,4 +1,4 @@
-"""Placeholders for secrets: one and the same for the same secret, wherever it stands in a case.
+"""Replace secrets by placeholders; the same secret gets the same placeholder throughout a case.
 
     ana@firm.org -> <EMAIL_1>      sk-… -> sk-REDACTED      /home/ana/x -> ~/x      password=… -> password=<PASSWORD_1>
 

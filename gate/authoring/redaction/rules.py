@@ -1,4 +1,4 @@
-"""What is looked for in a text, from what tells most to what tells least: one rule for each form of a secret."""
+"""Detection rules for secrets, most specific first."""
 
 from __future__ import annotations
 

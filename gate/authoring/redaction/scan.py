@@ -1,4 +1,4 @@
-"""What should not be in a text: keys, passwords, and what tells of a person or a machine.
+"""Find secrets in a text: keys, passwords, and data that identifies a person or a machine.
 
 What looks random (20 characters or more) counts as a secret. Plain hex of a digest's length does not, nor a UUID: in an
 agent's traffic these are commits, checksums and ids. It does beside a word such as key, token or secret in its line, or

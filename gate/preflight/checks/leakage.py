@@ -1,4 +1,4 @@
-"""P19: no case of the suites stands in the training rows, as it is, in other clothes, or by its answer's values.
+"""P19: no case of the suites is in the training rows, verbatim, reworded, or by the values of its answer.
 
 System prompts are not compared: suites and training rows share them by right. Every prompt of a row counts, not only
 the last one, since without --mask-prompt all turns are trained.
