@@ -32,7 +32,7 @@ TALKS: list[list[dict[str, Any]]] = [
 QUESTIONS = [Question(messages, tools, 12) for messages in TALKS for tools in ([], [TOOL])]
 
 
-@pytest.fixture(params=["llama.cpp", "mlx_lm"])
+@pytest.fixture
 def model(request: pytest.FixtureRequest) -> str:
     return str(demo.gguf() if request.param == "llama.cpp" else demo.ensure(progress=False))
 
@@ -77,6 +77,17 @@ def _as_long_and_the_same_text(client: Client, folder: Path | None) -> None:
         assert one.text.strip() == reply.content.strip()
 
 
+@pytest.mark.parametrize(
+    ("model", "how"),
+    [
+        pytest.param("llama.cpp", (), id="llama.cpp-alone"),
+        pytest.param("llama.cpp", ("-n", "2"), id="llama.cpp-n2"),
+        pytest.param("mlx_lm", (), id="mlx_lm-alone"),
+        # MLX on a CPU takes half a minute, and MLX with workers is in test_grading.py too
+        pytest.param("mlx_lm", ("-n", "2"), id="mlx_lm-n2", marks=pytest.mark.long),
+    ],
+    indirect=["model"],
+)
 def test_a_miss_of_an_untaught_model_is_its_own(project: Project, model: str, how: tuple[str, ...]) -> None:
     project.cases(*[a_case(name, max_tokens=40) for name in ("pwd", "whoami")])
     result = project.run(*how, "--gate-raw", model=model)
